@@ -1,0 +1,542 @@
+/**
+ * The connection to a cluster: configuration, nodes, schema metadata; open as long as its scope.
+ *
+ * Most applications need only `Session.layer`, which makes a Cluster of its own. A Cluster by itself is for those that
+ * use several keyspaces of one cluster.
+ *
+ * @since 0.1.0
+ */
+import * as Config from "effect/Config"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as RcMap from "effect/RcMap"
+import * as Redacted from "effect/Redacted"
+import type * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type { CqlError } from "./CqlError.ts"
+import * as Errors from "./CqlError.ts"
+import { Admission } from "./internal/admission.ts"
+import * as Check from "./internal/check.ts"
+import type { SharedClient } from "./internal/core.ts"
+import { Core } from "./internal/core.ts"
+import { classify } from "./internal/driver/classify.ts"
+import type { RawClient } from "./internal/driver/client.ts"
+import type { DriverConfig, TlsFiles, TlsVerify } from "./internal/driver/config.ts"
+import * as Driver from "./internal/driver/connect.ts"
+import * as Files from "./internal/driver/files.ts"
+import type { Host } from "./internal/driver/inside.ts"
+import * as Run from "./internal/run.ts"
+import * as Settle from "./internal/settings.ts"
+import { Statements } from "./internal/statements.ts"
+
+/**
+ * A cluster that this process is connected to.
+ *
+ * **Details**
+ *
+ * It holds one driver client, and one more for each other keyspace that a session asks for. Closing its scope closes
+ * them all: no socket and no timer is left.
+ *
+ * @category services
+ * @since 0.1.0
+ */
+export class Cluster extends Context.Service<Cluster, {
+  /** The data center whose nodes serve the statements. */
+  readonly localDataCenter: string
+  /** Every node that is known, also those of other data centers. */
+  readonly nodes: Effect.Effect<ReadonlyArray<Cluster.Node>>
+  /** The keyspaces, as the server describes them now. */
+  readonly keyspaces: Effect.Effect<ReadonlyArray<Cluster.Keyspace>, CqlError>
+  /** The names of a keyspace's tables. */
+  readonly tables: (keyspace: string) => Effect.Effect<ReadonlyArray<string>, CqlError>
+  /** A table and its columns; none where there is no such table. */
+  readonly table: (keyspace: string, table: string) => Effect.Effect<Option.Option<Cluster.Table>, CqlError>
+  /**
+   * Lends the driver's own client, for what this library does not offer.
+   *
+   * The one place where a type of cassandra-driver shows. What runs there is neither admitted, retried nor drained, and
+   * goes on when the fiber is interrupted; never shut the client down.
+   */
+  readonly use: <A>(f: (client: RawClient) => PromiseLike<A>) => Effect.Effect<A, CqlError>
+  /** @internal */
+  readonly share: (keyspace: string | undefined) => Effect.Effect<SharedClient, CqlError, Scope.Scope>
+}>()("effect-cassandra/Cluster") {
+  /**
+   * Connects, for as long as the scope is open.
+   *
+   * **Details**
+   *
+   * Fails with `InvalidConfig` before anything is opened where an option makes no sense, with `NoHostAvailable`,
+   * `AuthenticationError` or `ConnectionError` where nothing answers as it should, and with `ClientTimeout` where
+   * `connectTimeout` passed. A failed or interrupted connect leaves nothing behind.
+   *
+   * @category constructors
+   * @since 0.1.0
+   */
+  static readonly make = (
+    options: Cluster.Options
+  ): Effect.Effect<Cluster["Service"], CqlError, Scope.Scope> => makeCluster(options)
+
+  /**
+   * A layer of a connected cluster.
+   *
+   * @category layers
+   * @since 0.1.0
+   */
+  static readonly layer = (options: Cluster.Options): Layer.Layer<Cluster, CqlError> =>
+    Layer.effect(Cluster, makeCluster(options))
+
+  /**
+   * A layer of a cluster whose options come from a `Config`, by default `Cluster.config`.
+   *
+   * @category layers
+   * @since 0.1.0
+   */
+  static readonly layerConfig = (
+    config: Config.Wrap<Cluster.Options> = Cluster.config
+  ): Layer.Layer<Cluster, CqlError | Config.ConfigError> =>
+    Layer.effect(Cluster, Effect.flatMap(Config.unwrap(config), makeCluster))
+
+  /**
+   * The options that the environment gives.
+   *
+   * **Details**
+   *
+   * | variable | option |
+   * | --- | --- |
+   * | `CASSANDRA_CONTACT_POINTS` | `contactPoints`, separated by commas |
+   * | `CASSANDRA_PORT` | `port` |
+   * | `CASSANDRA_LOCAL_DATACENTER` | `localDataCenter` |
+   * | `CASSANDRA_KEYSPACE` | `keyspace` |
+   * | `CASSANDRA_USERNAME`, `CASSANDRA_PASSWORD` | `username`, `password` |
+   * | `CASSANDRA_SECURE_CONNECT_BUNDLE` | `secureConnectBundle` |
+   * | `CASSANDRA_TLS` | `tls` on or off; on by itself when a file is named |
+   * | `CASSANDRA_TLS_CA_FILE`, `_CERT_FILE`, `_KEY_FILE` | PEM files |
+   * | `CASSANDRA_TLS_SERVER_NAME` | the name that the certificate must be for |
+   * | `CASSANDRA_CONNECT_TIMEOUT`, `CASSANDRA_SHUTDOWN_TIMEOUT` | the limits of that name |
+   *
+   * @category config
+   * @since 0.1.0
+   */
+  static get config(): Config.Config<Cluster.Options> {
+    return clusterConfig
+  }
+}
+
+/**
+ * @since 0.1.0
+ */
+export declare namespace Cluster {
+  /**
+   * How to connect. Only `contactPoints` (or `secureConnectBundle`) is needed.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  export interface Options {
+    /** Where to ask for the cluster's nodes: addresses or names, with or without a port. */
+    readonly contactPoints?: ReadonlyArray<string> | undefined
+    /** The port of every node. By default 9042. */
+    readonly port?: number | undefined
+    /** Whose nodes serve the statements. May be left out where the cluster has one data center. */
+    readonly localDataCenter?: string | undefined
+    /** The keyspace of statements that name none. */
+    readonly keyspace?: string | undefined
+    readonly username?: string | undefined
+    readonly password?: Redacted.Redacted | undefined
+    /** The path of the bundle that DataStax Astra gives out; instead of contact points and TLS. */
+    readonly secureConnectBundle?: string | undefined
+    /** Encryption. `true` verifies chain and address against the system's authorities. By default off. */
+    readonly tls?: boolean | Tls | undefined
+    /** Told to the server, which shows it in its list of clients. */
+    readonly applicationName?: string | undefined
+    readonly applicationVersion?: string | undefined
+    /** How long connecting may take in all, every try included. By default 20 seconds. */
+    readonly connectTimeout?: Duration.Input | undefined
+    /** When to try again to connect, as for a cluster that is still starting. By default once. */
+    readonly connectSchedule?: Schedule.Schedule<unknown, CqlError> | undefined
+    /** How long one socket may take to open. By default 5 seconds. */
+    readonly socketConnectTimeout?: Duration.Input | undefined
+    /** How long a connection may be silent before it is asked whether it lives. By default 30 seconds. */
+    readonly heartbeatInterval?: Duration.Input | undefined
+    /** The delays between attempts to reach a node that is down: doubling from `base` (1 second) to `max` (1 minute). */
+    readonly reconnectDelay?: { readonly base?: Duration.Input; readonly max?: Duration.Input } | undefined
+    /** Connections to each local node, each good for `maxRequestsPerConnection` at a time. By default 1. */
+    readonly connectionsPerNode?: number | undefined
+    /** By default 2048. */
+    readonly maxRequestsPerConnection?: number | undefined
+    /** Whether connecting waits for all connections of all local nodes. By default `true`. */
+    readonly openAllConnections?: boolean | undefined
+    /** Requests in flight at a time, for each client; more wait. By default 1,024. */
+    readonly maxInFlight?: number | undefined
+    /** Requests that may wait; more fail with `AdmissionRefused`. By default 16,384. */
+    readonly maxQueued?: number | undefined
+    /** Statement texts that are kept prepared; the least recently used go first. By default 2,048. */
+    readonly maxPrepared?: number | undefined
+    /** Whether replicas are known, so that a statement goes to a node that has its rows. By default `true`. */
+    readonly schemaMetadata?: boolean | undefined
+    /** How long a schema change waits until all nodes agree on it. By default 10 seconds. */
+    readonly schemaAgreementTimeout?: Duration.Input | undefined
+    /** How long closing waits for what is in flight. By default 10 seconds. */
+    readonly shutdownTimeout?: Duration.Input | undefined
+    /** Where to dial a node that the cluster knows by another address: returns `"address:port"`. */
+    readonly addressTranslator?: ((address: string, port: number) => string) | undefined
+    /** Nodes that must not be used answer `false`. */
+    readonly nodeFilter?:
+      | ((node: { readonly address: string; readonly dataCenter: string }) => boolean)
+      | undefined
+    /**
+     * Options of cassandra-driver, laid over what all the others make of them. For what has no option here; policies
+     * that are given here must not be shared between clusters.
+     */
+    readonly driverOptions?: Readonly<Record<string, unknown>> | undefined
+  }
+
+  /**
+   * Encryption, and what is verified of the server.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  export interface Tls {
+    /** PEM, or a file of it: the authorities to trust instead of the system's. */
+    readonly ca?: string | undefined
+    readonly caFile?: string | undefined
+    /** PEM, or a file of it: this client's certificate and its key. */
+    readonly cert?: string | undefined
+    readonly certFile?: string | undefined
+    readonly key?: Redacted.Redacted | undefined
+    readonly keyFile?: string | undefined
+    readonly passphrase?: Redacted.Redacted | undefined
+    /**
+     * What the certificate must be for, beyond a chain that is trusted. Nodes are dialled by address, so:
+     *
+     * - `"address"`, the default: the address that was dialled must be in the certificate
+     * - `{ serverName }`: this one name must be
+     * - `{ check }`: returns an error for a certificate that is not accepted
+     * - `"chain"`: anything that the authorities have signed
+     */
+    readonly verify?: TlsVerify | undefined
+  }
+
+  /**
+   * A node, as the cluster described it last.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  export interface Node {
+    /** `address:port` */
+    readonly address: string
+    readonly hostId: string
+    readonly dataCenter: string
+    readonly rack: string
+    readonly version: string
+    readonly isUp: boolean
+    readonly isLocal: boolean
+    readonly openConnections: number
+    /** Requests that wait for this node's answer. */
+    readonly inFlight: number
+  }
+
+  /**
+   * A keyspace.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  export interface Keyspace {
+    readonly name: string
+    readonly durableWrites: boolean
+    /** The replication strategy's class and options. */
+    readonly replication: Readonly<Record<string, string>>
+  }
+
+  /**
+   * A table.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  export interface Table {
+    readonly keyspace: string
+    readonly name: string
+    readonly columns: ReadonlyArray<Column>
+    /** Names of the columns whose values say which nodes have a row, in order. */
+    readonly partitionKey: ReadonlyArray<string>
+    /** Names of the columns that order the rows of a partition, in order. */
+    readonly clusteringKey: ReadonlyArray<string>
+  }
+
+  /**
+   * A column of a table.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  export interface Column {
+    readonly name: string
+    /** As CQL writes it, such as `map<text, frozen<list<int>>>`. */
+    readonly type: string
+    readonly kind: "partition_key" | "clustering" | "static" | "regular"
+  }
+}
+
+// internal
+
+const millis = (value: Duration.Input | undefined, otherwise: Duration.Input): number =>
+  Duration.toMillis(value ?? otherwise)
+
+const checks = (options: Cluster.Options): ReadonlyArray<Check.Check> => [
+  {
+    field: "contactPoints",
+    expected: "one address or more, or a secureConnectBundle in their place",
+    holds: options.secureConnectBundle === undefined
+      ? hasTexts(options.contactPoints)
+      : options.contactPoints === undefined && options.tls === undefined
+  },
+  Check.whole("port", options.port, 1, 65535),
+  Check.text("localDataCenter", options.localDataCenter),
+  Check.text("keyspace", options.keyspace),
+  Check.text("username", options.username),
+  {
+    field: "password",
+    expected: "given together with a username",
+    holds: (options.username === undefined) === (options.password === undefined)
+  },
+  Check.text("secureConnectBundle", options.secureConnectBundle),
+  Check.text("applicationName", options.applicationName),
+  Check.duration("connectTimeout", options.connectTimeout),
+  Check.duration("socketConnectTimeout", options.socketConnectTimeout),
+  Check.duration("heartbeatInterval", options.heartbeatInterval),
+  Check.duration("reconnectDelay.base", options.reconnectDelay?.base),
+  Check.duration("reconnectDelay.max", options.reconnectDelay?.max),
+  Check.whole("connectionsPerNode", options.connectionsPerNode, 1, 1024),
+  Check.whole("maxRequestsPerConnection", options.maxRequestsPerConnection, 1, 32768),
+  Check.whole("maxInFlight", options.maxInFlight, 1),
+  Check.whole("maxQueued", options.maxQueued, 0),
+  Check.whole("maxPrepared", options.maxPrepared, 1),
+  Check.duration("schemaAgreementTimeout", options.schemaAgreementTimeout),
+  Check.duration("shutdownTimeout", options.shutdownTimeout)
+]
+
+const hasTexts = (values: ReadonlyArray<string> | undefined): boolean =>
+  Array.isArray(values) && values.length > 0 &&
+  values.every((value) => typeof value === "string" && value.trim().length > 0)
+
+const driverConfig = Effect.fnUntraced(function*(
+  options: Cluster.Options
+): Effect.fn.Return<DriverConfig, CqlError> {
+  yield* Check.all(checks(options))
+  const { password, username } = options
+  return {
+    contactPoints: (options.contactPoints ?? []).map((point) => point.trim()),
+    port: options.port ?? 9042,
+    localDataCenter: options.localDataCenter,
+    keyspace: options.keyspace,
+    credentials: username === undefined || password === undefined
+      ? undefined
+      : () => ({ username, password: Redacted.value(password) }),
+    secureConnectBundle: options.secureConnectBundle,
+    tls: yield* tlsConfig(options.tls),
+    applicationName: options.applicationName,
+    applicationVersion: options.applicationVersion,
+    connectionsPerNode: options.connectionsPerNode ?? 1,
+    maxRequestsPerConnection: options.maxRequestsPerConnection ?? 2048,
+    openAllConnections: options.openAllConnections ?? true,
+    heartbeatMillis: millis(options.heartbeatInterval, "30 seconds"),
+    openMillis: millis(options.socketConnectTimeout, "5 seconds"),
+    reconnectBaseMillis: millis(options.reconnectDelay?.base, "1 second"),
+    reconnectMaxMillis: millis(options.reconnectDelay?.max, "1 minute"),
+    schemaAgreementSeconds: millis(options.schemaAgreementTimeout, "10 seconds") / 1000,
+    schemaMetadata: options.schemaMetadata ?? true,
+    addressTranslator: options.addressTranslator,
+    nodeFilter: options.nodeFilter,
+    driverOptions: options.driverOptions ?? {}
+  }
+})
+
+const tlsConfig = Effect.fnUntraced(function*(
+  tls: boolean | Cluster.Tls | undefined
+): Effect.fn.Return<(TlsFiles & { readonly verify: TlsVerify }) | undefined, CqlError> {
+  if (tls === undefined || tls === false) return undefined
+  const given: Cluster.Tls = tls === true ? {} : tls
+  return {
+    ca: yield* pem("tls.caFile", given.ca, given.caFile),
+    cert: yield* pem("tls.certFile", given.cert, given.certFile),
+    key: yield* pem("tls.keyFile", given.key === undefined ? undefined : Redacted.value(given.key), given.keyFile),
+    passphrase: given.passphrase === undefined ? undefined : Redacted.value(given.passphrase),
+    verify: given.verify ?? "address"
+  }
+})
+
+const pem = (
+  field: string,
+  text: string | undefined,
+  file: string | undefined
+): Effect.Effect<string | undefined, CqlError> =>
+  text !== undefined || file === undefined ? Effect.succeed(text) : Effect.mapError(
+    Files.read(file),
+    () => Check.invalid(field, "the path of a file that can be read")
+  )
+
+const share =
+  (options: Cluster.Options, config: DriverConfig) =>
+  (keyspace: string | undefined): Effect.Effect<SharedClient, CqlError, Scope.Scope> =>
+    Effect.map(connect(options, { ...config, keyspace }), (client) => ({
+      client,
+      admission: new Admission(options.maxInFlight ?? 1024, options.maxQueued ?? 16384),
+      statements: new Statements(options.maxPrepared ?? 2048)
+    }))
+
+const connect = (options: Cluster.Options, config: DriverConfig) => {
+  const once = Driver.open(config)
+  const tries = options.connectSchedule === undefined ? once : Effect.retry(once, {
+    schedule: options.connectSchedule,
+    while: (error) => !isMisconfigured(error)
+  })
+  const limit = options.connectTimeout ?? "20 seconds"
+  return Effect.timeoutOrElse(tries, { duration: limit, orElse: () => Effect.fail(connectTimedOut(limit)) })
+}
+
+/** Waiting does not mend these. */
+const isMisconfigured = (error: CqlError): boolean =>
+  error.reason._tag === "InvalidConfig" || error.reason._tag === "UnsupportedDriver"
+
+const connectTimedOut = (limit: Duration.Input): CqlError => {
+  const timeoutMillis = Duration.toMillis(limit)
+  return Errors.make({
+    reason: new Errors.ClientTimeout({
+      phase: "connect",
+      timeoutMillis,
+      message: `no connection to the cluster within ${timeoutMillis} ms`
+    })
+  })
+}
+
+const makeCluster = Effect.fnUntraced(function*(
+  options: Cluster.Options
+): Effect.fn.Return<Cluster["Service"], CqlError, Scope.Scope> {
+  const config = yield* driverConfig(options)
+  const open = share(options, config)
+  const main = yield* open(config.keyspace)
+  const others = yield* RcMap.make({ lookup: (keyspace: string) => open(keyspace) })
+  const core = new Core(main, Settle.defaults(undefined))
+  return Cluster.of({
+    localDataCenter: main.client.policy.localDataCenter ?? "",
+    nodes: Effect.sync(() => main.client.raw.hosts.values().map((host) => describeNode(host, main))),
+    keyspaces: Effect.map(ask(core, KeyspaceRow, selectKeyspaces, []), (rows) => rows.map(describeKeyspace)),
+    tables: (keyspace) =>
+      Effect.map(ask(core, TableRow, selectTables, [keyspace]), (rows) => rows.map((row) => row.table_name)),
+    table: (keyspace, table) =>
+      Effect.map(
+        ask(core, ColumnRow, selectColumns, [keyspace, table]),
+        (rows) => describeTable(keyspace, table, rows)
+      ),
+    use: (f) =>
+      Effect.tryPromise({
+        try: () => f(main.client.raw as unknown as RawClient),
+        catch: (error) => Errors.make({ reason: classify(error), cause: error })
+      }),
+    share: (keyspace) =>
+      keyspace === undefined || keyspace === config.keyspace ? Effect.succeed(main) : RcMap.get(others, keyspace)
+  })
+})
+
+const describeNode = (host: Host, { client }: SharedClient): Cluster.Node => ({
+  address: host.address,
+  hostId: host.hostId?.toString() ?? "",
+  dataCenter: host.datacenter ?? "",
+  rack: host.rack ?? "",
+  version: host.cassandraVersion ?? "",
+  isUp: host.isUp(),
+  isLocal: client.policy.localHosts().includes(host),
+  openConnections: host.pool.connections.length,
+  inFlight: host.getInFlight()
+})
+
+// The server's own tables and not the driver's metadata: their types are CQL, and they are never stale.
+const selectKeyspaces = "SELECT keyspace_name, durable_writes, replication FROM system_schema.keyspaces"
+const selectTables = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?"
+const selectColumns =
+  "SELECT column_name, type, kind, position FROM system_schema.columns WHERE keyspace_name = ? AND table_name = ?"
+
+const KeyspaceRow = Schema.Struct({
+  keyspace_name: Schema.String,
+  durable_writes: Schema.Boolean,
+  replication: Schema.ReadonlyMap(Schema.String, Schema.String)
+})
+
+const TableRow = Schema.Struct({ table_name: Schema.String })
+
+const ColumnRow = Schema.Struct({
+  column_name: Schema.String,
+  type: Schema.String,
+  kind: Schema.Literals(["partition_key", "clustering", "static", "regular"]),
+  position: Schema.Int
+})
+
+const ask = <S extends Schema.Constraint>(
+  core: Core,
+  schema: S,
+  text: string,
+  values: ReadonlyArray<unknown>
+): Effect.Effect<ReadonlyArray<S["Type"]>, CqlError> =>
+  Run.allRows<S["Type"]>(core, { text, values, schema }, core.settings).pipe(
+    // These tables are the server's: rows of another shape are a defect of ours.
+    Effect.catchTag("SchemaError", Effect.die)
+  )
+
+const describeKeyspace = (row: typeof KeyspaceRow.Type): Cluster.Keyspace => ({
+  name: row.keyspace_name,
+  durableWrites: row.durable_writes,
+  replication: Object.fromEntries(row.replication)
+})
+
+const describeTable = (
+  keyspace: string,
+  name: string,
+  rows: ReadonlyArray<typeof ColumnRow.Type>
+): Option.Option<Cluster.Table> => {
+  if (rows.length === 0) return Option.none()
+  const ofKind = (kind: Cluster.Column["kind"]): ReadonlyArray<string> =>
+    rows.filter((row) => row.kind === kind).toSorted((a, b) => a.position - b.position).map((row) => row.column_name)
+  return Option.some({
+    keyspace,
+    name,
+    columns: rows.map((row) => ({ name: row.column_name, type: row.type, kind: row.kind })),
+    partitionKey: ofKind("partition_key"),
+    clusteringKey: ofKind("clustering")
+  })
+}
+
+const optional = <A>(config: Config.Config<A>): Config.Config<A | undefined> => Config.withDefault(config, undefined)
+
+const tlsFromEnvironment = Config.all({
+  on: optional(Config.Boolean("CASSANDRA_TLS")),
+  caFile: optional(Config.String("CASSANDRA_TLS_CA_FILE")),
+  certFile: optional(Config.String("CASSANDRA_TLS_CERT_FILE")),
+  keyFile: optional(Config.String("CASSANDRA_TLS_KEY_FILE")),
+  serverName: optional(Config.String("CASSANDRA_TLS_SERVER_NAME"))
+}).pipe(Config.map(({ on, serverName, ...files }): boolean | Cluster.Tls | undefined => {
+  const named = serverName !== undefined || Object.values(files).some((file) => file !== undefined)
+  if (on === false || (on === undefined && !named)) return on
+  return { ...files, verify: serverName === undefined ? undefined : { serverName } }
+}))
+
+const clusterConfig: Config.Config<Cluster.Options> = Config.all({
+  contactPoints: optional(Config.Array(Schema.Trim, "CASSANDRA_CONTACT_POINTS")),
+  port: optional(Config.Port("CASSANDRA_PORT")),
+  localDataCenter: optional(Config.String("CASSANDRA_LOCAL_DATACENTER")),
+  keyspace: optional(Config.String("CASSANDRA_KEYSPACE")),
+  username: optional(Config.String("CASSANDRA_USERNAME")),
+  password: optional(Config.Redacted("CASSANDRA_PASSWORD")),
+  secureConnectBundle: optional(Config.String("CASSANDRA_SECURE_CONNECT_BUNDLE")),
+  tls: tlsFromEnvironment,
+  connectTimeout: optional(Config.Duration("CASSANDRA_CONNECT_TIMEOUT")),
+  shutdownTimeout: optional(Config.Duration("CASSANDRA_SHUTDOWN_TIMEOUT"))
+})

@@ -1,0 +1,9 @@
+/**
+ * @since 0.1.0
+ */
+export { Cluster } from "./Cluster.ts"
+export { CqlError } from "./CqlError.ts"
+export * as CqlType from "./CqlType.ts"
+export { cql, Session } from "./Session.ts"
+export * as Statement from "./Statement.ts"
+export * as CqlStream from "./Stream.ts"

@@ -1,0 +1,63 @@
+/**
+ * How many requests a client has in flight, and who waits for a place: first come, first served, both bounded.
+ *
+ * Plain numbers on the path of a query: a semaphore would cost a fiber hop for every one of them.
+ */
+export interface Waiter {
+  /** A place is free and taken for this waiter. */
+  readonly admitted: () => void
+}
+
+export class Admission {
+  inFlight = 0
+  readonly limit: number
+  readonly maxQueued: number
+  // A set keeps the order of arrival and lets an interrupted waiter leave from the middle.
+  private readonly waiting = new Set<Waiter>()
+  private passing = false
+
+  constructor(limit: number, maxQueued: number) {
+    this.limit = limit
+    this.maxQueued = maxQueued
+  }
+
+  get queued(): number {
+    return this.waiting.size
+  }
+
+  /** Takes a place if one is free and nobody came before. */
+  tryEnter(): boolean {
+    if (this.inFlight >= this.limit || this.waiting.size > 0) return false
+    this.inFlight++
+    return true
+  }
+
+  /** Joins the queue; `false` when it is full. */
+  enqueue(waiter: Waiter): boolean {
+    if (this.waiting.size >= this.maxQueued) return false
+    this.waiting.add(waiter)
+    return true
+  }
+
+  /** Leaves the queue without a place. */
+  cancel(waiter: Waiter): void {
+    this.waiting.delete(waiter)
+  }
+
+  /** Gives a place back; it passes to the first waiter, if there is one. */
+  leave(): void {
+    this.inFlight--
+    // A waiter that fails at once leaves again from within `admitted`: a loop, so that a long queue is no deep stack.
+    if (this.passing) return
+    this.passing = true
+    while (this.inFlight < this.limit && this.waiting.size > 0) this.pass()
+    this.passing = false
+  }
+
+  private pass(): void {
+    const next = this.waiting.values().next().value!
+    this.waiting.delete(next)
+    this.inFlight++
+    next.admitted()
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * Checks of what a user configures: each says which field is wrong and what it may be, before anything is opened.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { CqlError } from "../CqlError.ts"
+import * as Errors from "../CqlError.ts"
+import * as Consistencies from "./consistency.ts"
+
+export interface Check {
+  readonly field: string
+  readonly expected: string
+  readonly holds: boolean
+}
+
+const isWhole = (value: unknown, from: number, to: number): boolean =>
+  typeof value === "number" && Number.isInteger(value) && value >= from && value <= to
+
+/** A whole number, or nothing. */
+export const whole = (field: string, value: unknown, from: number, to = Number.MAX_SAFE_INTEGER): Check => ({
+  field,
+  expected: to === Number.MAX_SAFE_INTEGER ? `a whole number from ${from} on` : `a whole number from ${from} to ${to}`,
+  holds: value === undefined || isWhole(value, from, to)
+})
+
+// Node's timers take no more; a longer one would fire at once.
+const longest = 2 ** 31 - 1
+
+/** A duration that ends, or nothing. */
+export const duration = (field: string, value: Duration.Input | undefined): Check => {
+  const millis = value === undefined
+    ? 1
+    : Option.match(Duration.fromInput(value), { onNone: () => NaN, onSome: Duration.toMillis })
+  return { field, expected: "a duration from 1 millisecond to 24 days", holds: millis >= 1 && millis <= longest }
+}
+
+/** A text that is not empty, or nothing. */
+export const text = (field: string, value: unknown): Check => ({
+  field,
+  expected: "a text that is not empty",
+  holds: value === undefined || (typeof value === "string" && value.trim().length > 0)
+})
+
+export const consistency = (field: string, value: unknown): Check => oneOf(field, value, Consistencies.levels)
+
+export const oneOf = (field: string, value: unknown, choices: ReadonlyArray<string>): Check => ({
+  field,
+  expected: `one of ${choices.map((choice) => `"${choice}"`).join(", ")}`,
+  holds: value === undefined || (typeof value === "string" && choices.includes(value))
+})
+
+export const invalid = (field: string, expected: string): CqlError =>
+  Errors.make({
+    reason: new Errors.InvalidConfig({ field, expected, message: `${field} must be ${expected}` })
+  })
+
+/** Fails with the first check that does not hold. */
+export const all = (checks: ReadonlyArray<Check>): Effect.Effect<void, CqlError> => {
+  const failed = checks.find((check) => !check.holds)
+  return failed === undefined ? Effect.void : Effect.fail(invalid(failed.field, failed.expected))
+}

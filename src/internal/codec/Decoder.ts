@@ -1,0 +1,299 @@
+/**
+ * From a page's bytes to its rows: one function is made for each shape of result, with every column's reading written
+ * out in its order.
+ *
+ * @internal
+ */
+import { codeGeneration } from "./codeGeneration.ts"
+import type { Column, ColumnType } from "./ColumnType.ts"
+import { format } from "./ColumnType.ts"
+import { MalformedResponse } from "./MalformedResponse.ts"
+import type { Page, ValueReader } from "./readers.ts"
+import * as Readers from "./readers.ts"
+import { formatUuid } from "./text.ts"
+
+export { MalformedResponse } from "./MalformedResponse.ts"
+
+export interface RowField {
+  readonly name: string
+  readonly column: number
+  /** A null column of type list, set or map is the empty collection when this is false: the server keeps no other. */
+  readonly nullable: boolean
+  /** Nothing looks at the value after this: nulls inside of it, and dates that cannot be, have to be found here. */
+  readonly strict?: boolean
+}
+
+export interface RowShape {
+  readonly fields: ReadonlyArray<RowField>
+  readonly construct?: ((properties: object) => unknown) | undefined
+  /** Rows are plain objects with this prototype, made without `construct`. */
+  readonly prototype?: object | undefined
+}
+
+export type RowsReader<A> = (buf: Buffer, offset: number) => Array<A>
+
+/** A value that its field has no place for: null, or what a plain value cannot hold. */
+export class NullInRow extends Error {
+  override readonly name = "NullInRow"
+  readonly row: number
+  readonly field: string
+  readonly column: Column
+  readonly found: string
+
+  constructor(row: number, field: string, column: Column, found = "null") {
+    super(`column ${JSON.stringify(column.name)} of row ${row}: expected ${format(column.type)}, found ${found}`)
+    this.row = row
+    this.field = field
+    this.column = column
+    this.found = found
+  }
+}
+
+/** Reads pages whose offset is at the count of rows. */
+export const compileRows = <A>(columns: ReadonlyArray<Column>, shape?: RowShape): RowsReader<A> => {
+  const plan = makePlan(columns, shape ?? everyColumn(columns))
+  const generated = codeGeneration(["support"], sourceOf(plan), () => undefined)(supportFor(plan))
+  return (generated ?? interpret(plan)) as RowsReader<A>
+}
+
+// Of two columns with one name the last is kept, as in an object literal.
+const everyColumn = (columns: ReadonlyArray<Column>): RowShape => {
+  const last = new Map(columns.map((column, index) => [column.name, index]))
+  return { fields: [...last].map(([name, column]) => ({ name, column, nullable: true })) }
+}
+
+// -----------------------------------------------------------------------------
+// What both ways share
+// -----------------------------------------------------------------------------
+
+interface PlannedColumn {
+  readonly column: Column
+  /** `undefined` for a column that no field takes. */
+  readonly field: RowField | undefined
+  readonly read: ValueReader
+}
+
+interface Plan {
+  readonly columns: ReadonlyArray<PlannedColumn>
+  readonly shape: RowShape
+}
+
+const makePlan = (columns: ReadonlyArray<Column>, shape: RowShape): Plan => {
+  const fields = new Map(shape.fields.map((field) => [field.column, field]))
+  return {
+    shape,
+    columns: columns.map((column, index) => {
+      const field = fields.get(index)
+      return {
+        column,
+        field,
+        read: Readers.makeReader(column.type, { nullInside: field?.strict ? "refused" : "allowed" })
+      }
+    })
+  }
+}
+
+const truncated = (offset: number, limit: number): never => {
+  throw new MalformedResponse(`a page of ${limit} bytes is cut short at byte ${offset}`)
+}
+
+const checkCount = (count: number, available: number, columns: number): void => {
+  if (count < 0 || (count > 0 && columns === 0) || count * columns * 4 > available) {
+    throw new MalformedResponse(`${count} rows of ${columns} columns in ${available} bytes`)
+  }
+}
+
+/** The value of a column that is null, or as good as null. */
+const absent = ({ column, field }: PlannedColumn, row: number): unknown => {
+  if (field === undefined || field.nullable) return null
+  switch (column.type.type) {
+    case "list":
+      return []
+    case "set":
+      return new Set()
+    case "map":
+      return new Map()
+    default:
+      throw new NullInRow(row, field.name, column)
+  }
+}
+
+/** A value of a type with a fixed length, that has another. */
+const irregular = (planned: PlannedColumn, row: number, length: number): unknown => {
+  if (length <= 0) return absent(planned, row)
+  throw Readers.wrongLength(planned.column.type, length)
+}
+
+const readNested = (planned: PlannedColumn, row: number, page: Page, start: number, end: number): unknown => {
+  try {
+    return planned.read(page, start, end)
+  } catch (error) {
+    if (error instanceof Readers.NullInside) {
+      throw new NullInRow(row, planned.field!.name, planned.column, "a null inside it")
+    }
+    throw error
+  }
+}
+
+const beyondDate = (planned: PlannedColumn, row: number): never => {
+  throw new NullInRow(row, planned.field!.name, planned.column, "a time beyond what a Date can hold")
+}
+
+const isDate = (milliseconds: number): boolean => milliseconds >= -8.64e15 && milliseconds <= 8.64e15
+
+const isNested = (type: ColumnType): boolean =>
+  "element" in type || "elements" in type || "key" in type || "fields" in type
+
+// -----------------------------------------------------------------------------
+// Generated
+// -----------------------------------------------------------------------------
+
+const supportFor = (plan: Plan) => ({
+  columns: plan.columns,
+  readers: plan.columns.map((planned) => planned.read),
+  construct: plan.shape.construct,
+  prototype: plan.shape.prototype,
+  readText: Readers.textReader(),
+  formatUuid,
+  truncated,
+  checkCount,
+  absent,
+  irregular,
+  readNested,
+  beyondDate
+})
+
+const inlined: Readonly<Record<string, string>> = {
+  bigint: "view.getBigInt64(offset)",
+  boolean: "page[offset] !== 0",
+  counter: "view.getBigInt64(offset)",
+  double: "view.getFloat64(offset)",
+  float: "view.getFloat32(offset)",
+  int: "view.getInt32(offset)",
+  smallint: "view.getInt16(offset)",
+  timeuuid: "formatUuid(page, offset)",
+  tinyint: "view.getInt8(offset)",
+  uuid: "formatUuid(page, offset)"
+}
+
+const sourceOf = (plan: Plan): string => `
+const { columns, readers, construct, readText, formatUuid } = support
+const { truncated, checkCount, absent, irregular, readNested, beyondDate } = support
+${
+  plan.columns.map((_, index) => `const column${index} = columns[${index}], read${index} = readers[${index}]`).join(
+    "\n"
+  )
+}
+${declareRow(plan.shape)}
+return (page, offset) => {
+  const view = new DataView(page.buffer, page.byteOffset, page.byteLength)
+  const limit = page.length
+  if (offset + 4 > limit) truncated(offset, limit)
+  const count = view.getInt32(offset)
+  offset += 4
+  checkCount(count, limit - offset, ${plan.columns.length})
+  const rows = []
+  for (let row = 0; row < count; row++) {
+    let length = 0
+    ${plan.columns.map(sourceOfColumn).join("\n    ")}
+    rows.push(${makeRow(plan.shape)})
+  }
+  return rows
+}`
+
+const sourceOfColumn = (planned: PlannedColumn, index: number): string => `
+    if (offset + 4 > limit) truncated(offset, limit)
+    length = view.getInt32(offset)
+    offset += 4
+    if (length > limit - offset) truncated(offset, limit)
+    ${planned.field === undefined ? "" : `let value${index}`}
+    ${planned.field === undefined ? "" : sourceOfValue(planned, index)}
+    if (length > 0) offset += length`
+
+const sourceOfValue = ({ column, field }: PlannedColumn, index: number): string => {
+  const type = column.type
+  const read = inlined[type.type]
+  if (read !== undefined || type.type === "timestamp") {
+    return `if (length === ${Readers.fixedLength[type.type as "int"]}) {
+      ${read === undefined ? sourceOfTimestamp(index, field?.strict === true) : `value${index} = ${read}`}
+    } else value${index} = irregular(column${index}, row, length)`
+  }
+  return `value${index} = length ${Readers.hasEmptyValue(type) ? ">=" : ">"} 0
+      ? ${sourceOfCall(type, index)}
+      : absent(column${index}, row)`
+}
+
+const sourceOfTimestamp = (index: number, strict: boolean): string => `
+      const time = view.getInt32(offset) * 4294967296 + view.getUint32(offset + 4)
+      ${strict ? `if (time < -8.64e15 || time > 8.64e15) beyondDate(column${index}, row)` : ""}
+      value${index} = new Date(time)`
+
+const sourceOfCall = (type: ColumnType, index: number): string => {
+  if (type.type === "text" || type.type === "ascii") return "readText(page, offset, offset + length)"
+  return isNested(type)
+    ? `readNested(column${index}, row, page, offset, offset + length)`
+    : `read${index}(page, offset, offset + length)`
+}
+
+/**
+ * The key `__proto__` is the one that a plain property definition takes for something else; computed keys are slower.
+ */
+const sourceOfKey = (name: string): string => name === "__proto__" ? `["__proto__"]` : JSON.stringify(name)
+
+/** A constructor of our own that shares the prototype: instances without the calls of the class's constructors. */
+const declareRow = (shape: RowShape): string => {
+  if (shape.prototype === undefined) return ""
+  const assignments = shape.fields.map(({ column, name }) => `this[${JSON.stringify(name)}] = value${column}`)
+  return `function Row(${shape.fields.map(({ column }) => `value${column}`).join(", ")}) {
+  ${assignments.join("\n  ")}
+}
+Row.prototype = support.prototype`
+}
+
+const makeRow = (shape: RowShape): string => {
+  if (shape.prototype !== undefined) return `new Row(${shape.fields.map(({ column }) => `value${column}`).join(", ")})`
+  const properties = `{ ${shape.fields.map(({ column, name }) => `${sourceOfKey(name)}: value${column}`).join(", ")} }`
+  return shape.construct === undefined ? properties : `construct(${properties})`
+}
+
+// -----------------------------------------------------------------------------
+// Without generated code
+// -----------------------------------------------------------------------------
+
+const interpret = (plan: Plan): RowsReader<unknown> => (buf, offset) => {
+  const page = buf as Page
+  const limit = page.length
+  if (offset + 4 > limit) truncated(offset, limit)
+  const count = page.readInt32BE(offset)
+  checkCount(count, limit - offset - 4, plan.columns.length)
+  const rows: Array<unknown> = []
+  const values: Array<unknown> = plan.columns.map(() => null)
+  let at = offset + 4
+  for (let row = 0; row < count; row++) {
+    for (let index = 0; index < plan.columns.length; index++) {
+      if (at + 4 > limit) truncated(at, limit)
+      const length = page.readInt32BE(at)
+      at += 4
+      if (length > limit - at) truncated(at, limit)
+      values[index] = interpretValue(plan.columns[index]!, row, page, at, length)
+      if (length > 0) at += length
+    }
+    rows.push(interpretRow(plan.shape, values))
+  }
+  return rows
+}
+
+const interpretValue = (planned: PlannedColumn, row: number, page: Page, start: number, length: number): unknown => {
+  if (planned.field === undefined) return undefined
+  const type = planned.column.type
+  if (length < 0 || (length === 0 && !Readers.hasEmptyValue(type))) return absent(planned, row)
+  const value = readNested(planned, row, page, start, start + length)
+  if (type.type === "timestamp" && planned.field.strict && !isDate((value as Date).getTime())) beyondDate(planned, row)
+  return value
+}
+
+const interpretRow = (shape: RowShape, values: ReadonlyArray<unknown>): unknown => {
+  const row: object = shape.prototype === undefined ? {} : Object.create(shape.prototype)
+  for (const { column, name } of shape.fields) Readers.setOwn(row, name, values[column])
+  return shape.prototype === undefined && shape.construct !== undefined ? shape.construct(row) : row
+}

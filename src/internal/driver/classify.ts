@@ -1,0 +1,390 @@
+/**
+ * From what the driver raises to the reason of a `CqlError`.
+ *
+ * Errors are known by their names and codes and not by their classes: an application may hold a second copy of the
+ * driver, and what Node's sockets raise has no class of its own.
+ */
+import type { Reason } from "../../CqlError.ts"
+import * as Errors from "../../CqlError.ts"
+import type { Consistency } from "../consistency.ts"
+import * as Consistencies from "../consistency.ts"
+import { maskPasswords, maskValues } from "../mask.ts"
+
+/** What is known of the request that failed. */
+export interface Context {
+  /** The node that was asked. */
+  readonly node?: string | undefined
+  /** The limit that the attempt had, or, while connecting, the connection. */
+  readonly timeoutMillis?: number | undefined
+  /** What was bound, and every secret in use: masked where a message repeats it. */
+  readonly values?: ReadonlyArray<unknown> | undefined
+}
+
+/** The union of what this module looks at, on errors of the driver and of Node. Nothing of it is certain to be there. */
+interface Failure {
+  readonly name?: unknown
+  readonly message?: unknown
+  readonly code?: unknown
+  readonly errors?: unknown
+  // of every error that a socket raised
+  readonly isSocketError?: unknown
+  readonly requestNotWritten?: unknown
+  readonly innerError?: unknown
+  // NoHostAvailableError
+  readonly innerErrors?: unknown
+  // OperationTimedOutError
+  readonly host?: unknown
+  // ResponseError
+  readonly consistencies?: unknown
+  readonly required?: unknown
+  readonly alive?: unknown
+  readonly received?: unknown
+  readonly blockFor?: unknown
+  readonly failures?: unknown
+  readonly isDataPresent?: unknown
+  readonly writeType?: unknown
+  readonly keyspace?: unknown
+  readonly table?: unknown
+  readonly functionName?: unknown
+  readonly argTypes?: unknown
+}
+
+/** The reason of whatever was raised. Never throws, and never repeats a value of `context.values`. */
+export const classify = (error: unknown, context: Context = {}): Reason =>
+  Errors.withoutFrames(() => reasonOf(error, context))
+
+const reasonOf = (error: unknown, context: Context): Reason => {
+  if (Errors.isCqlError(error)) return error.reason
+  if (typeof error !== "object" || error === null) {
+    return new Errors.UnknownError({ message: text(String(error), context) })
+  }
+  const failure: Failure = error
+  const byName = typeof failure.name === "string" ? names[failure.name] : undefined
+  return byName?.(failure, context) ?? ofSocket(failure, context) ?? unknown(failure, context)
+}
+
+const unknown = (failure: Failure, context: Context): Reason =>
+  new Errors.UnknownError({ message: messageOf(failure, context) })
+
+// --- messages
+
+/** One line, without values. */
+const text = (message: string, context: Context): string =>
+  maskValues(maskPasswords(message.replace(/\s*\n\s*/g, " ").trim()), context.values ?? [])
+
+const messageOf = (failure: Failure, context: Context): string => {
+  if (typeof failure.message === "string" && failure.message !== "") return text(failure.message, context)
+  // Node tries every address of a name, and puts what it met into an error without a message.
+  if (Array.isArray(failure.errors)) {
+    return failure.errors.map((error: unknown) => messageOf(Object(error), context)).join("; ")
+  }
+  return typeof failure.code === "string" ? failure.code : String(failure.name ?? "an error without a message")
+}
+
+// --- by name
+
+const names: Record<string, (failure: Failure, context: Context) => Reason | undefined> = {
+  ResponseError: (failure, context) => {
+    const code = Number(failure.code)
+    const byCode = codes.get(code)
+    return byCode?.(failure, messageOf(failure, context), code) ??
+      new Errors.ServerError({ message: messageOf(failure, context), code })
+  },
+  NoHostAvailableError: (failure, context) => noHostAvailable(failure, context),
+  AuthenticationError: (failure, context) => authentication(messageOf(failure, context)),
+  OperationTimedOutError: (failure, context) => attemptTimeout(failure, context),
+  BusyConnectionError: (failure, context) =>
+    new Errors.ConnectionError({ written: false, message: messageOf(failure, context) }),
+  ArgumentError: (failure, context) => invalidConfig(failure, context),
+  NotSupportedError: (failure, context) => new Errors.UnsupportedDriver({ message: messageOf(failure, context) }),
+  MalformedResponse: (failure, context) => new Errors.ProtocolError({ message: messageOf(failure, context) }),
+  TypeError: (failure, context) => isAboutOptions(failure) ? invalidConfig(failure, context) : undefined
+}
+
+const attemptTimeout = (failure: Failure, context: Context): Reason => {
+  const message = messageOf(failure, context)
+  // The control connection has no node to name: what ran out is the wait for a connection.
+  const phase = failure.host === undefined && context.node === undefined ? "connect" : "attempt"
+  const told = /timeout (\d+) ms/.exec(message)
+  const timeoutMillis = context.timeoutMillis ?? Number(told?.[1] ?? 0)
+  if (phase === "connect") return new Errors.ClientTimeout({ phase, timeoutMillis, message })
+  const node = context.node ?? String(failure.host)
+  return new Errors.ClientTimeout({
+    phase,
+    timeoutMillis,
+    message: `${node} did not answer in ${Math.round(timeoutMillis)} ms`
+  })
+}
+
+const authentication = (message: string): Reason =>
+  new Errors.AuthenticationError({
+    message: message === "Authentication provider not set"
+      ? "the node asks for credentials, and none were given"
+      : message
+  })
+
+// --- options that the driver refuses
+
+/** The driver checks its options one by one, and names each in its own way. */
+const options: ReadonlyArray<readonly [pattern: RegExp, field: string, expected: string]> = [
+  [/contacts? points?/i, "contactPoints", "one or more addresses or names, each with or without a port"],
+  [/localDataCenter|Datacenter .* was not found/i, "localDataCenter", "the name of a data center of the cluster"],
+  [/username|password/i, "credentials", "a user name and a password"],
+  [/secureConnectBundle|secure bundle/i, "secureConnectBundle", "the path of a secure connect bundle"],
+  [/SSL options/i, "tls", "nothing, for the secure connect bundle brings its own"],
+  [/applicationName/, "applicationName", "a string"],
+  [/applicationVersion/, "applicationVersion", "a string"],
+  [/readTimeout/, "attemptTimeout", "a duration"]
+]
+
+/** A `TypeError` elsewhere than in the check of options is a defect, and no fault of the user's options. */
+const isAboutOptions = (failure: Failure): boolean =>
+  typeof failure.message === "string" &&
+  (/ (?:must be|should be|is not a valid|not defined|not valid|can not be|provided)\b/.test(failure.message) ||
+    options.some(([pattern]) => pattern.test(failure.message as string)))
+
+const invalidConfig = (failure: Failure, context: Context): Reason => {
+  const message = messageOf(failure, context)
+  const known = options.find(([pattern]) => pattern.test(message))
+  return new Errors.InvalidConfig({
+    message,
+    field: known?.[1] ?? "driverOptions",
+    expected: known?.[2] ?? "options that cassandra-driver takes"
+  })
+}
+
+// --- what the server says
+
+const number = (value: unknown): number => typeof value === "number" ? value : 0
+
+const string = (value: unknown): string => typeof value === "string" ? value : ""
+
+const consistencyOf = (failure: Failure): Consistency | undefined =>
+  Consistencies.fromCode(number(failure.consistencies))
+
+/** `undefined`, and so a `ServerError`, for an answer without the fields that the protocol promises. */
+interface Answer {
+  (failure: Failure, message: string, code: number): Reason | undefined
+}
+
+/** Answers that tell of replicas have these three fields. */
+const ofReplicas = (
+  make: (
+    failure: Failure,
+    fields: { message: string; consistency: Consistency; received: number; blockFor: number }
+  ) => Reason
+): Answer =>
+(failure, message) => {
+  if (failure.consistencies === undefined) return undefined
+  const consistency = consistencyOf(failure)
+  if (consistency === undefined) return undefined
+  return make(failure, {
+    message,
+    consistency,
+    received: number(failure.received),
+    blockFor: number(failure.blockFor)
+  })
+}
+
+const syntaxError: Answer = (_failure, message) => {
+  const position = /^line (\d+):(\d+) /.exec(message)
+  if (position === null) return new Errors.CqlSyntaxError({ message })
+  return new Errors.CqlSyntaxError({ message, line: Number(position[1]), column: Number(position[2]) })
+}
+
+/** The driver reads none of its fields; what they hold is in the message in part. */
+const casWriteUnknown = (failure: Failure, message: string): Reason => {
+  const accepted = /accepted by (\d+)/.exec(message)
+  return new Errors.CasWriteUnknown({
+    message,
+    consistency: failure.consistencies === undefined ? "serial" : consistencyOf(failure) ?? "serial",
+    received: failure.received === undefined ? Number(accepted?.[1] ?? 0) : number(failure.received),
+    blockFor: number(failure.blockFor)
+  })
+}
+
+/** Section 9 of the specification of protocol v4; 0x1600, 0x1700 are of v5. */
+const codes: ReadonlyMap<number, Answer> = new Map<number, Answer>([
+  [0x000a, (_, message) => new Errors.ProtocolError({ message })],
+  [0x0100, (_, message) => authentication(message)],
+  [0x1000, (failure, message) => {
+    const consistency = failure.consistencies === undefined ? undefined : consistencyOf(failure)
+    if (consistency === undefined) return undefined
+    const { alive, required } = failure
+    return new Errors.Unavailable({ message, consistency, required: number(required), alive: number(alive) })
+  }],
+  [0x1001, (_, message) => new Errors.Overloaded({ message })],
+  [0x1002, (_, message) => new Errors.Bootstrapping({ message })],
+  [0x1003, (_, message) => new Errors.Truncate({ message })],
+  [
+    0x1100,
+    ofReplicas((failure, fields) => {
+      const writeType = string(failure.writeType)
+      return writeType === "CAS"
+        ? new Errors.CasWriteUnknown(fields)
+        : new Errors.WriteTimeout({ ...fields, writeType })
+    })
+  ],
+  // The driver gives `isDataPresent` as the byte that was on the wire.
+  [
+    0x1200,
+    ofReplicas((failure, fields) => {
+      return new Errors.ReadTimeout({ ...fields, dataPresent: Boolean(failure.isDataPresent) })
+    })
+  ],
+  [
+    0x1300,
+    ofReplicas((failure, fields) => {
+      const { failures, isDataPresent } = failure
+      return new Errors.ReadFailure({ ...fields, failures: number(failures), dataPresent: Boolean(isDataPresent) })
+    })
+  ],
+  [0x1400, (failure, message) =>
+    new Errors.FunctionFailure({
+      message,
+      keyspace: string(failure.keyspace),
+      functionName: string(failure.functionName),
+      argumentTypes: Array.isArray(failure.argTypes) ? failure.argTypes.map(String) : []
+    })],
+  [
+    0x1500,
+    ofReplicas((failure, fields) => {
+      const { failures, writeType } = failure
+      return new Errors.WriteFailure({ ...fields, failures: number(failures), writeType: string(writeType) })
+    })
+  ],
+  [0x1700, casWriteUnknown],
+  [0x2000, syntaxError],
+  [0x2100, (_, message) => new Errors.Unauthorized({ message })],
+  [0x2200, (_, message) => new Errors.InvalidQuery({ message })],
+  // "Configuration error": of the schema (a replication strategy, a compaction), and not of the server's.
+  [0x2300, (_, message) => new Errors.InvalidQuery({ message })],
+  [0x2400, (failure, message) => {
+    const table = string(failure.table)
+    return new Errors.AlreadyExists({
+      message,
+      keyspace: string(failure.keyspace),
+      ...(table === "" ? undefined : { table })
+    })
+  }],
+  [0x2500, (_, message) => new Errors.Unprepared({ message })]
+])
+
+// --- sockets
+
+const verifyChoices =
+  "`tls.verify` chooses what is checked: \"address\" (the default: chain, and the address that was dialled), " +
+  "{ serverName } (chain, and one name for all nodes), { check } (chain, and a function of yours) or \"chain\" (no name)"
+
+const chainMessage = (problem: string): string =>
+  `${problem}. Give the authority that signed it as \`tls.ca\`; ${verifyChoices}`
+
+/** Why Node refused a node's certificate, by the codes of OpenSSL and of Node. */
+const certificateProblems: ReadonlyMap<string, string> = new Map([
+  [
+    "DEPTH_ZERO_SELF_SIGNED_CERT",
+    chainMessage("the certificate is signed by itself and not by an authority known here")
+  ],
+  ["SELF_SIGNED_CERT_IN_CHAIN", chainMessage("the certificate's authority is not known here")],
+  ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", chainMessage("the certificate's authority is not known here")],
+  ["UNABLE_TO_GET_ISSUER_CERT", chainMessage("the certificate's authority is not known here")],
+  ["UNABLE_TO_GET_ISSUER_CERT_LOCALLY", chainMessage("the certificate's authority is not known here")],
+  ["CERT_UNTRUSTED", chainMessage("the certificate's authority is not trusted here")],
+  ["CERT_SIGNATURE_FAILURE", chainMessage("the certificate was not signed by the authority that it names")],
+  ["CERT_HAS_EXPIRED", `the certificate has expired: the node needs a new one. ${verifyChoices}`],
+  ["CERT_NOT_YET_VALID", `the certificate is not valid yet: compare the clocks. ${verifyChoices}`],
+  ["CERT_REVOKED", `the certificate was revoked: the node needs a new one. ${verifyChoices}`],
+  ["ERR_TLS_CERT_ALTNAME_INVALID", `the certificate is for another name or address. ${verifyChoices}`]
+])
+
+/** Raised before a connection is there: nothing can have been written to it. */
+const beforeWriting =
+  /^(?:ECONNREFUSED|EHOSTUNREACH|EHOSTDOWN|ENETUNREACH|ENETDOWN|EADDRNOTAVAIL|ENOTFOUND|EAI_|EMFILE|ENFILE)/
+
+const systemCode = /^(?:E[A-Z0-9_]{2,}|ERR_(?:TLS|SSL|SOCKET|STREAM)_[A-Z0-9_]+)$/
+
+const ofSocket = (failure: Failure, context: Context): Reason | undefined => {
+  const message = typeof failure.message === "string" ? failure.message : ""
+  // How the driver and `client.ts` end what is still open at a shutdown.
+  if (/^(?:the client is closed|ControlConnection is being shutdown)$/.test(message)) {
+    return new Errors.SessionClosed({ message: "the session is closed" })
+  }
+  if (message === "Connection timeout") {
+    const timeoutMillis = context.timeoutMillis ?? 0
+    const limit = context.timeoutMillis === undefined ? "in time" : `in ${Math.round(timeoutMillis)} ms`
+    return new Errors.ClientTimeout({ phase: "connect", timeoutMillis, message: `no connection was opened ${limit}` })
+  }
+  if (failure.isSocketError === true) return lost(failure, context)
+  const code = typeof failure.code === "string" ? failure.code : undefined
+  if (code === undefined) return undefined
+  const problem = certificateProblems.get(code)
+  if (problem !== undefined) {
+    return new Errors.ConnectionError({ written: false, message: atNode(context, problem) })
+  }
+  if (!systemCode.test(code)) return undefined
+  const written = !beforeWriting.test(code) && (failure as { readonly syscall?: unknown }).syscall !== "connect"
+  return new Errors.ConnectionError({ written, message: messageOf(failure, context) })
+}
+
+/** The driver says "Socket was closed"; why, if anybody knows, is inside. */
+const lost = (failure: Failure, context: Context): Reason => {
+  const written = failure.requestNotWritten !== true
+  const { innerError } = failure
+  if (Errors.isCqlError(innerError)) return innerError.reason
+  const inside = typeof innerError === "object" && innerError !== null ? reasonOf(innerError, context) : undefined
+  if (inside?._tag === "SessionClosed") return inside
+  const why = inside === undefined ? "the node closed the connection" : inside.message
+  const message = inside === undefined ? atNode(context, why) : `the connection was lost: ${why}`
+  return new Errors.ConnectionError({ written, message })
+}
+
+const atNode = (context: Context, message: string): string =>
+  context.node === undefined ? message : `${context.node}: ${message}`
+
+// --- no host available
+
+/** What one node's failure does not tell of the others is reported for each of them, and not as the one reason. */
+const perNode = new Set<Reason["_tag"]>(["ConnectionError", "ClientTimeout", "NoHostAvailable", "UnknownError"])
+
+const noHostAvailable = (failure: Failure, context: Context): Reason => {
+  const { innerErrors } = failure
+  if (typeof innerErrors !== "object" || innerErrors === null) {
+    // The driver has no list of hosts only where it refuses to begin: after its shutdown.
+    return /shutdown/.test(String(failure.message))
+      ? new Errors.SessionClosed({ message: "the session is closed" })
+      : new Errors.NoHostAvailable({ message: messageOf(failure, context), nodes: [] })
+  }
+  const entries = Object.entries(innerErrors)
+  const reasons = entries.map(([node, error]) => isFailure(error) ? reasonOf(error, { ...context, node }) : undefined)
+  const shared = sharedReason(reasons)
+  if (shared !== undefined) return shared
+  const nodes = entries.map(([node, error], index) => ({
+    node,
+    error: reasons[index]?.message ?? withoutFailure(error)
+  }))
+  return new Errors.NoHostAvailable({ nodes, message: summary(failure, nodes, context) })
+}
+
+const isFailure = (error: unknown): error is object => typeof error === "object" && error !== null
+
+const withoutFailure = (error: unknown): string => typeof error === "string" ? error : "it was not asked"
+
+/** All nodes say the same, and it is about the request or the client: then that is what happened. */
+const sharedReason = (reasons: ReadonlyArray<Reason | undefined>): Reason | undefined => {
+  const first = reasons[0]
+  if (first === undefined || perNode.has(first._tag)) return undefined
+  return reasons.every((reason) => reason?._tag === first._tag) ? first : undefined
+}
+
+const summary = (
+  failure: Failure,
+  nodes: ReadonlyArray<{ readonly node: string; readonly error: string }>,
+  context: Context
+): string => {
+  const first = nodes[0]
+  if (first === undefined) return messageOf(failure, context)
+  const told = first.error.includes(first.node) ? first.error : `${first.node}: ${first.error}`
+  return nodes.length === 1
+    ? `no node could be asked: ${told}`
+    : `none of ${nodes.length} nodes could be asked: ${told}, and ${nodes.length - 1} more`
+}

@@ -1,0 +1,357 @@
+/**
+ * One driver client: made first, connected afterwards, and closed so that no socket and no timer of it is left,
+ * whether it was connected, connecting, or never came that far.
+ */
+import cassandra from "cassandra-driver"
+import DriverConnection from "cassandra-driver/lib/connection.js"
+import type { Socket } from "node:net"
+import type { DriverConfig } from "./config.ts"
+import { driverOptions, policyOf } from "./config.ts"
+import type {
+  Client,
+  Connection,
+  ConnectionClass,
+  ControlConnection,
+  FrameFlags,
+  Host,
+  Parser,
+  Pool,
+  QueryPlan
+} from "./inside.ts"
+import { missingParts } from "./inside.ts"
+import * as Nodes from "./nodes.ts"
+import type { LocalPolicy } from "./policy.ts"
+import type { Request } from "./requests.ts"
+import type { Response } from "./responses.ts"
+import { readOwnResponses } from "./responses.ts"
+
+const ConnectionOf = DriverConnection as unknown as ConnectionClass
+
+/** The driver's own client, as `Cluster.use` lends it. */
+export type RawClient = cassandra.Client
+
+/** cassandra-driver is not the one this library was written against. */
+export class UnknownDriver extends Error {
+  readonly missing: ReadonlyArray<string>
+  constructor(missing: ReadonlyArray<string>) {
+    super(
+      `cassandra-driver ${cassandra.version} is not supported: it lacks ${
+        missing.join(", ")
+      }. Install cassandra-driver 4.10.0.`
+    )
+    this.missing = missing
+  }
+}
+
+/** The server speaks none of the protocol versions that this library can read. */
+export class UnsupportedProtocol extends Error {
+  constructor(version: number | null) {
+    super(`the server speaks version ${version} of the native protocol; version 4 (Cassandra 2.2 or newer) is needed`)
+  }
+}
+
+/** The request never reached a socket: whatever it was, it is safe to try it elsewhere. */
+export class NotSent extends Error {
+  constructor(cause: unknown) {
+    super(cause instanceof Error ? cause.message : "no node can be asked", { cause })
+  }
+}
+
+/** Called once, with the error or the response. */
+export interface Settle<A> {
+  (error: unknown, response: Response<A> | undefined): void
+}
+
+/** A response to one of the driver's own kinds of result, which `readOwnResponses` left to it. */
+interface DriverResponse {
+  readonly schemaChange?: unknown
+  readonly flags?: FrameFlags
+}
+
+const noFlags: FrameFlags = {}
+
+/** How long a socket may take to say goodbye before it is destroyed, in milliseconds. */
+const politeMillis = 1000
+
+/** How long a look-up of a contact point's name may hold up a close, in milliseconds. */
+const resolveMillis = 3000
+
+export class DriverClient {
+  readonly raw: Client
+  readonly keyspace: string | undefined
+  readonly policy: LocalPolicy
+  private readonly sockets = new Set<Socket>()
+  private readonly hosts = new Set<Host>()
+  private reconnect: NodeJS.Timeout | undefined
+  private connecting: Promise<void> | undefined
+  private closing: Promise<void> | undefined
+  /** One object for all requests: a connection reads it while `sendStream` runs and never again. */
+  private readonly sendOptions = {
+    millis: 0,
+    getRowCallback: () => undefined,
+    getReadTimeout: () => this.sendOptions.millis
+  }
+
+  /** Throws what the driver throws for options that it refuses. */
+  constructor(config: DriverConfig) {
+    this.policy = policyOf(config)
+    this.raw = new cassandra.Client(driverOptions(config, this.policy)) as unknown as Client
+    this.keyspace = this.raw.keyspace
+    const missing = missingParts(this.raw, ConnectionOf)
+    if (missing.length > 0) throw new UnknownDriver(missing)
+    this.adoptControlConnection(this.raw.controlConnection)
+    this.raw.hosts.on("add", (host: Host) => this.adoptHost(host))
+  }
+
+  connect(): Promise<void> {
+    this.connecting ??= this.raw.connect().then(() => this.refuseOldProtocol())
+    return this.connecting
+  }
+
+  /**
+   * Never rejects, and is bounded in each of its steps: a finalizer that waits for it cannot be interrupted.
+   * Resolves when every socket is closed. A second call waits for the first.
+   */
+  close(): Promise<void> {
+    this.closing ??= this.closeAll()
+    return this.closing
+  }
+
+  get isClosing(): boolean {
+    return this.closing !== undefined
+  }
+
+  choose(route: Nodes.Route | undefined, tried: ReadonlyArray<Host>): Host | undefined {
+    return Nodes.choose(this.raw, this.policy, route, tried)
+  }
+
+  send<A>(host: Host, request: Request<A>, timeoutMillis: number, settle: Settle<A>): void {
+    let connection: Connection
+    try {
+      connection = host.borrowConnection()
+    } catch (error) {
+      return settle(new NotSent(error), undefined)
+    }
+    if (this.keyspace === undefined || connection.keyspace === this.keyspace) {
+      return this.sendOn(host, connection, request, timeoutMillis, settle)
+    }
+    // A connection that the pool has just opened is in no keyspace yet.
+    connection.changeKeyspace(this.keyspace).then(
+      () => this.sendOn(host, connection, request, timeoutMillis, settle),
+      (error) => this.settleError(host, connection, error, settle)
+    )
+  }
+
+  private sendOn<A>(
+    host: Host,
+    connection: Connection,
+    request: Request<A>,
+    timeoutMillis: number,
+    settle: Settle<A>
+  ): void {
+    // The driver's health checks live on this limit: at 0 a silent connection is never given up.
+    this.sendOptions.millis = Math.max(1, timeoutMillis)
+    connection.sendStream(request, this.sendOptions, (error, response) => {
+      if (error !== null && error !== undefined) return this.settleError(host, connection, error, settle)
+      const own = response as Response<A> & DriverResponse
+      if (own.value !== undefined) return guarded(settle, undefined, own)
+      return this.settleDriverResponse(connection, own, settle)
+    })
+  }
+
+  /** What the driver's own request path would do for its pools; ours does not go through it. */
+  private settleError<A>(host: Host, connection: Connection, error: unknown, settle: Settle<A>): void {
+    const failure = error as { readonly isSocketError?: boolean; readonly name?: string }
+    if (failure.isSocketError === true) host.removeFromPool(connection)
+    else if (failure.name === "OperationTimedOutError") host.checkHealth(connection)
+    guarded(settle, error, undefined)
+  }
+
+  private settleDriverResponse<A>(connection: Connection, response: DriverResponse, settle: Settle<A>): void {
+    const settled = (): void =>
+      guarded(settle, undefined, { value: null as A, flags: response.flags ?? noFlags, length: 0 })
+    if (response.schemaChange === undefined) return settled()
+    // Rejections are the driver's to log: the statement itself has succeeded by then.
+    this.raw.handleSchemaAgreementAndRefresh(connection, response.schemaChange).then(settled, settled)
+  }
+
+  private refuseOldProtocol(): void {
+    const version = this.raw.controlConnection.protocolVersion
+    if (version === null || (version & 0x3f) < 4) throw new UnsupportedProtocol(version)
+  }
+
+  private async closeAll(): Promise<void> {
+    const control = this.raw.controlConnection
+    control._isShuttingDown = true
+    clearTimeout(this.reconnect)
+    // While it connects, the driver's shutdown() is a no-op and the client would stay open: end the connecting first.
+    if (this.connecting !== undefined && !this.raw.connected) {
+      this.destroySockets()
+      // Bounded, for a name server that does not answer cannot be hung up on.
+      await atMost(resolveMillis, settled(this.connecting))
+    }
+    await atMost(politeMillis, settled(this.raw.shutdown()))
+    await atMost(politeMillis, Promise.all([...this.hosts].map((host) => settled(host.shutdown(false)))))
+    await atMost(politeMillis, this.destroySockets())
+  }
+
+  private destroySockets(): Promise<unknown> {
+    return Promise.all([...this.sockets].map((socket) => {
+      const closed = new Promise((resolve) => socket.once("close", resolve))
+      // With an error: a socket that is still connecting tells its owner by no other event.
+      socket.destroy(new Error("the client is closed"))
+      return closed
+    }))
+  }
+
+  private adoptHost(host: Host): void {
+    if (this.hosts.has(host)) return
+    this.hosts.add(host)
+    this.adoptPool(host.pool)
+    // The driver sets a node's distance when a request of its own comes by; ours do not.
+    if (this.raw.connected) setImmediate(() => this.admitHost(host))
+  }
+
+  private admitHost(host: Host): void {
+    if (this.closing !== undefined) return
+    this.raw.profileManager.getDistance(host)
+    if (this.policy.localHosts().includes(host) && host.isUp()) host.pool.increaseSize()
+  }
+
+  private adoptPool(pool: Pool): void {
+    const create = pool._createConnection
+    pool._createConnection = () => this.adoptConnection(create.call(pool))
+  }
+
+  /** Watches every socket that the connection opens, also the second one of a protocol downgrade. */
+  private adoptConnection(connection: Connection): Connection {
+    let socket: Socket | undefined
+    let parser: Parser | undefined
+    Object.defineProperties(connection, {
+      netClient: {
+        configurable: true,
+        get: () => socket,
+        set: (next: Socket) => {
+          socket = next
+          this.watchSocket(connection, next)
+        }
+      },
+      parser: {
+        configurable: true,
+        get: () => parser,
+        set: (next: Parser) => {
+          parser = next
+          readOwnResponses(connection, next)
+        }
+      }
+    })
+    return connection
+  }
+
+  private watchSocket(connection: Connection, socket: Socket): void {
+    this.sockets.add(socket)
+    // The driver takes its own listener away while it changes states; an error in between would end the process.
+    socket.on("error", () => undefined)
+    socket.once("close", () => {
+      this.sockets.delete(socket)
+      // After the driver's own listeners; and not for the first socket of a protocol downgrade.
+      setImmediate(() => {
+        if (connection.netClient === socket) settleRest(connection)
+      })
+    })
+    if (this.closing !== undefined) setImmediate(() => socket.destroy(new Error("the client is closed")))
+  }
+
+  private adoptControlConnection(control: ControlConnection): void {
+    control._createConnection = async (endpoint) => {
+      if (this.closing !== undefined) throw new Error("the client is closed")
+      const connection = this.adoptConnection(new ConnectionOf(endpoint, null, control.options))
+      try {
+        await connection.openAsync()
+      } catch (error) {
+        // The driver leaves the socket of a refused start-up to the server's goodbye.
+        connection.netClient?.destroy()
+        throw error
+      }
+      return connection
+    }
+    control._refresh = (plan) => this.refreshControlConnection(control, plan)
+  }
+
+  /**
+   * The control connection's way back after it was lost: as the driver's, but with a timer that can be cancelled.
+   * The driver drops the handle of its own, which keeps a closed process alive for as long as the delay was.
+   */
+  private async refreshControlConnection(control: ControlConnection, plan?: QueryPlan): Promise<void> {
+    if (control._isShuttingDown) return
+    control.host = null
+    control.connection = null
+    const nodes = plan ?? this.policy.plan()
+    if (plan === undefined) control._triedHosts = {}
+    try {
+      await control._refreshControlConnection(nodes)
+    } catch (error) {
+      return this.scheduleRefresh(control, error)
+    }
+    try {
+      await control._refreshHosts(false, true)
+      await control._registerToConnectionEvents()
+    } catch (error) {
+      return this.refreshElsewhere(control, nodes, error)
+    }
+    control._reconnectionSchedule = control._reconnectionPolicy.newSchedule()
+    if (control.host === null || control.connection === null) return
+    control._setHealthListeners(control.host, control.connection)
+    control.emit("newConnection", null, control.connection, control.host)
+  }
+
+  private scheduleRefresh(control: ControlConnection, error: unknown): void {
+    if (control._isShuttingDown) return
+    const delay = Number(control._reconnectionSchedule.next().value)
+    this.reconnect = setTimeout(() => void control._refresh(), delay)
+    control.emit("newConnection", error)
+  }
+
+  private refreshElsewhere(control: ControlConnection, plan: QueryPlan, error: unknown): Promise<void> {
+    const { connection, host } = control as { connection: Connection | null; host: Host | null }
+    if (connection !== null) {
+      control._triedHosts[connection.endpoint] = error
+      if ((error as { readonly isSocketError?: boolean }).isSocketError === true) host?.removeFromPool(connection)
+    }
+    return control._refresh(plan)
+  }
+}
+
+/**
+ * Ends what the driver forgets on a connection that is gone: a start-up that waits for its answer, requests that were
+ * queued behind the last write, and the heartbeat that a write has armed which settled late.
+ */
+const settleRest = (connection: Connection): void => {
+  const error = new Error("the socket was closed")
+  if (connection.writeQueue !== undefined && connection.writeQueue.error === null) {
+    connection.writeQueue.setWriteError(error)
+  }
+  connection.clearAndInvokePending(error)
+  clearTimeout(connection._idleTimeout ?? undefined)
+}
+
+/** A throw in a callback of the driver's parser would end the connection for every other request on it. */
+const guarded = <A>(settle: Settle<A>, error: unknown, response: Response<A> | undefined): void => {
+  try {
+    settle(error, response)
+  } catch (defect) {
+    process.nextTick(() => {
+      throw defect
+    })
+  }
+}
+
+const settled = (promise: Promise<unknown>): Promise<unknown> => promise.then(() => undefined, () => undefined)
+
+const atMost = (millis: number, promise: Promise<unknown>): Promise<unknown> => {
+  let timer: NodeJS.Timeout
+  const limit = new Promise((resolve) => {
+    timer = setTimeout(resolve, millis)
+  })
+  return Promise.race([promise, limit]).finally(() => clearTimeout(timer))
+}

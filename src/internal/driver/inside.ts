@@ -1,0 +1,172 @@
+/**
+ * The parts of cassandra-driver 4.10 that are not in its typings and that this library stands on.
+ *
+ * Everything here is used on instances only, never on shared prototypes, and is checked once per client by
+ * `missingParts`: a driver of another shape is refused by name at connect instead of failing at the first query.
+ */
+import type { EventEmitter } from "node:events"
+import type { Socket } from "node:net"
+import type { Transform } from "node:stream"
+
+export interface FrameHeader {
+  readonly streamId: number
+  readonly flags: number
+  readonly bodyLength: number
+}
+
+/** What the driver calls to put a request on the wire. */
+export interface DriverRequest {
+  readonly write: (encoder: { readonly protocolVersion: number }, streamId: number) => Buffer
+}
+
+/** The two options of a request that a connection reads. */
+export interface SendOptions {
+  readonly getRowCallback: () => undefined
+  readonly getReadTimeout: () => number
+}
+
+export interface Parser extends Transform {
+  parseResult: (frame: ParserFrame, reader: FrameReader) => unknown
+}
+
+export interface ParserFrame {
+  readonly header: FrameHeader
+  readonly flagsInfo: FrameFlags | undefined
+  readonly isStreaming: boolean | undefined
+  readonly parsingError: boolean | undefined
+}
+
+/** The parts in front of a response's body that the frame's flags announce (protocol v4, section 2.2). */
+export interface FrameFlags {
+  readonly traceId?: { readonly toString: () => string }
+  readonly warnings?: ReadonlyArray<string>
+  readonly customPayload?: Record<string, Buffer | null>
+}
+
+export interface FrameReader {
+  readonly buf: Buffer
+  offset: number
+}
+
+export interface Connection extends EventEmitter {
+  netClient: Socket | undefined
+  parser: Parser | undefined
+  readonly endpoint: string
+  readonly keyspace: string | null
+  readonly protocolVersion: number
+  readonly _operations: Map<number, { readonly request: unknown }>
+  _idleTimeout: NodeJS.Timeout | null
+  readonly writeQueue: { readonly error: Error | null; readonly setWriteError: (error: Error) => void } | undefined
+  readonly clearAndInvokePending: (error: Error) => void
+  readonly openAsync: () => Promise<void>
+  readonly closeAsync: () => Promise<void>
+  readonly changeKeyspace: (keyspace: string) => Promise<void>
+  readonly send: (request: DriverRequest, options: null) => Promise<unknown>
+  readonly sendStream: (
+    request: DriverRequest,
+    options: SendOptions,
+    callback: (error: Error | null | undefined, response: unknown, length: number | undefined) => void
+  ) => unknown
+}
+
+export interface ConnectionClass {
+  new(endpoint: string, protocolVersion: number | null, options: unknown): Connection
+}
+
+export interface Pool extends EventEmitter {
+  readonly connections: ReadonlyArray<Connection>
+  coreConnectionsLength: number
+  _createConnection: () => Connection
+  drainAndShutdown: () => void
+  readonly shutdown: () => Promise<void>
+  readonly increaseSize: () => void
+}
+
+export interface Host extends EventEmitter {
+  readonly address: string
+  readonly datacenter: string | null
+  readonly rack: string | null
+  readonly cassandraVersion: string | null
+  readonly hostId: { readonly toString: () => string } | null
+  readonly tokens: ReadonlyArray<string> | null
+  readonly pool: Pool
+  readonly isUp: () => boolean
+  readonly getInFlight: () => number
+  readonly borrowConnection: () => Connection
+  readonly removeFromPool: (connection: Connection) => void
+  readonly checkHealth: (connection: Connection) => void
+  readonly shutdown: (waitForPending: boolean) => Promise<void>
+}
+
+export interface HostMap extends EventEmitter {
+  readonly values: () => ReadonlyArray<Host>
+}
+
+export interface QueryPlan {
+  readonly next: () => { readonly done: boolean; readonly value: Host }
+}
+
+export interface ControlConnection extends EventEmitter {
+  readonly hosts: HostMap
+  readonly options: unknown
+  readonly protocolVersion: number | null
+  host: Host | null
+  connection: Connection | null
+  _isShuttingDown: boolean
+  _triedHosts: Record<string, unknown>
+  _reconnectionSchedule: Iterator<number>
+  readonly _reconnectionPolicy: { readonly newSchedule: () => Iterator<number> }
+  _createConnection: (endpoint: string) => Promise<Connection>
+  _refresh: (plan?: QueryPlan) => Promise<void>
+  readonly _refreshControlConnection: (plan: QueryPlan) => Promise<void>
+  readonly _refreshHosts: (initializing: boolean, isReconnecting: boolean) => Promise<void>
+  readonly _registerToConnectionEvents: () => Promise<void>
+  readonly _setHealthListeners: (host: Host, connection: Connection) => void
+}
+
+export interface ColumnMetadata {
+  readonly name: string
+  readonly type: unknown
+}
+
+export interface Metadata {
+  readonly keyspaces: Record<string, unknown>
+  readonly isDbaas: () => boolean
+  readonly getReplicas: (keyspace: string, token: Buffer) => ReadonlyArray<Host> | null
+  readonly getTable: (keyspace: string, table: string) => Promise<unknown>
+  readonly refreshKeyspaces: () => Promise<void>
+}
+
+export interface Client extends EventEmitter {
+  readonly hosts: HostMap
+  readonly keyspace: string | undefined
+  readonly connected: boolean
+  readonly controlConnection: ControlConnection
+  readonly metadata: Metadata
+  readonly profileManager: { readonly getDistance: (host: Host) => number }
+  readonly options: { readonly protocolOptions: { readonly port: number } }
+  readonly connect: () => Promise<void>
+  readonly shutdown: () => Promise<void>
+  readonly handleSchemaAgreementAndRefresh: (connection: Connection, event: unknown) => Promise<boolean>
+}
+
+/** The names of the parts that `client` lacks: empty for the driver this library was written against. */
+export const missingParts = (client: Client, connection: ConnectionClass): ReadonlyArray<string> => {
+  const control = client.controlConnection as ControlConnection | undefined
+  const prototype = connection.prototype as Record<string, unknown> | undefined
+  const parts: ReadonlyArray<readonly [name: string, present: boolean]> = [
+    ["Client.handleSchemaAgreementAndRefresh", typeof client.handleSchemaAgreementAndRefresh === "function"],
+    ["Client.hosts.values", typeof client.hosts?.values === "function"],
+    ["ControlConnection._createConnection", typeof control?._createConnection === "function"],
+    ["ControlConnection._refresh", typeof control?._refresh === "function"],
+    ["ControlConnection._refreshControlConnection", typeof control?._refreshControlConnection === "function"],
+    ["ControlConnection._refreshHosts", typeof control?._refreshHosts === "function"],
+    ["ControlConnection._registerToConnectionEvents", typeof control?._registerToConnectionEvents === "function"],
+    ["ControlConnection._setHealthListeners", typeof control?._setHealthListeners === "function"],
+    ["Connection.sendStream", typeof prototype?.["sendStream"] === "function"],
+    ["Connection.changeKeyspace", typeof prototype?.["changeKeyspace"] === "function"],
+    ["Connection.clearAndInvokePending", typeof prototype?.["clearAndInvokePending"] === "function"],
+    ["Connection.bindSocketListeners", typeof prototype?.["bindSocketListeners"] === "function"]
+  ]
+  return parts.filter(([, present]) => !present).map(([name]) => name)
+}

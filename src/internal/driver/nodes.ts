@@ -1,0 +1,57 @@
+/**
+ * Which node gets an attempt: a replica of the partition first, else any local one, never one that was tried before.
+ */
+import type { Client, Host } from "./inside.ts"
+import type { LocalPolicy } from "./policy.ts"
+
+export interface Route {
+  /** The keyspace of the statement's table, and the bytes its token is made of. */
+  readonly keyspace: string
+  readonly routingKey: Buffer
+}
+
+const usable = (host: Host, tried: ReadonlyArray<Host>): boolean =>
+  host.isUp() && host.pool.connections.length > 0 && !tried.includes(host)
+
+const firstUsable = (hosts: ReadonlyArray<Host>, start: number, tried: ReadonlyArray<Host>): Host | undefined => {
+  for (let index = 0; index < hosts.length; index++) {
+    const host = hosts[(start + index) % hosts.length]!
+    if (usable(host, tried)) return host
+  }
+  return undefined
+}
+
+const replicas = (client: Client, policy: LocalPolicy, route: Route): ReadonlyArray<Host> => {
+  const local = policy.localHosts()
+  const owners = client.metadata.getReplicas(route.keyspace, route.routingKey)
+  return owners === null ? [] : owners.filter((host) => local.includes(host))
+}
+
+export const choose = (
+  client: Client,
+  policy: LocalPolicy,
+  route: Route | undefined,
+  tried: ReadonlyArray<Host>
+): Host | undefined => {
+  const local = policy.localHosts()
+  const start = policy.nextPosition()
+  // With one node there is nothing to choose, and hashing the key would be the dearest step of the query.
+  if (route !== undefined && local.length > 1) {
+    const owner = firstUsable(replicas(client, policy, route), start, tried)
+    if (owner !== undefined) return owner
+  }
+  return firstUsable(local, start, tried)
+}
+
+/** Why no node could be chosen, a line a node. */
+export const whyNone = (
+  policy: LocalPolicy,
+  tried: ReadonlyArray<Host>
+): ReadonlyArray<{ readonly node: string; readonly error: string }> =>
+  policy.localHosts().map((host) => ({ node: host.address, error: whyNot(host, tried) }))
+
+const whyNot = (host: Host, tried: ReadonlyArray<Host>): string => {
+  if (tried.includes(host)) return "tried before"
+  if (!host.isUp()) return "down"
+  return host.pool.connections.length === 0 ? "no connection is open" : "usable"
+}

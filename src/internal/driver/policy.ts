@@ -1,0 +1,110 @@
+/**
+ * The driver's view of which nodes are ours: the local data center, narrowed by the user's filter.
+ *
+ * Which node serves a statement is decided in `nodes.ts`; the driver asks this policy for distances, for pools and for
+ * its control connection. Made once per client: a policy shared by two clients breaks the second when the first closes.
+ */
+import cassandra from "cassandra-driver"
+import type { Host, HostMap, QueryPlan } from "./inside.ts"
+
+/** No node of the wanted data center is known. */
+export class NoSuchDataCenter extends Error {
+  readonly found: ReadonlyArray<string>
+  readonly wanted: string | undefined
+  constructor(wanted: string | undefined, found: ReadonlyArray<string>) {
+    super("no such data center")
+    this.wanted = wanted
+    this.found = found
+  }
+}
+
+export interface PolicyOptions {
+  readonly localDataCenter: string | undefined
+  readonly nodeFilter: ((node: { readonly address: string; readonly dataCenter: string }) => boolean) | undefined
+}
+
+const { distance } = cassandra.types
+
+export class LocalPolicy extends cassandra.policies.loadBalancing.LoadBalancingPolicy {
+  /** Known once the client has seen the cluster. */
+  localDataCenter: string | undefined
+  private readonly options: PolicyOptions
+  private known: HostMap | undefined
+  private snapshot: ReadonlyArray<Host> = []
+  private local: ReadonlyArray<Host> = []
+  private position = 0
+
+  constructor(options: PolicyOptions) {
+    super()
+    this.options = options
+    this.localDataCenter = options.localDataCenter
+  }
+
+  override init(client: unknown, hosts: unknown, done: (error: Error) => void): void {
+    // The typings have no way to say that it went well.
+    const callback = done as (error?: Error) => void
+    const known = hosts as HostMap
+    // A secure connect bundle names the data center: the driver writes it into the client's options.
+    this.localDataCenter ??=
+      (client as { readonly options: { readonly localDataCenter?: string } }).options.localDataCenter
+    const found = [...new Set(known.values().map((host) => host.datacenter ?? ""))]
+    if (this.localDataCenter === undefined && found.length === 1) this.localDataCenter = found[0]
+    if (this.localDataCenter === undefined || !found.includes(this.localDataCenter)) {
+      return callback(new NoSuchDataCenter(this.localDataCenter, found))
+    }
+    this.known = known
+    callback()
+  }
+
+  override getDistance(host: unknown): cassandra.types.distance {
+    return this.isLocal(host as Host) ? distance.local : distance.ignored
+  }
+
+  override newQueryPlan(
+    _keyspace: string,
+    _options: unknown,
+    done: (error: Error, plan: Iterator<cassandra.Host>) => void
+  ): void {
+    const callback = done as unknown as (error: null, plan: unknown) => void
+    callback(null, this.plan())
+  }
+
+  override getOptions(): Map<string, object> {
+    return new Map()
+  }
+
+  /** Every local node once, starting with another one each time. */
+  plan(): QueryPlan {
+    const hosts = this.localHosts()
+    const start = this.nextPosition()
+    let taken = 0
+    return {
+      next: () =>
+        taken < hosts.length
+          ? { done: false, value: hosts[(start + taken++) % hosts.length]! }
+          : { done: true, value: undefined as unknown as Host }
+    }
+  }
+
+  nextPosition(): number {
+    this.position = (this.position + 1) & 0x3fffffff
+    return this.position
+  }
+
+  localHosts(): ReadonlyArray<Host> {
+    if (this.known === undefined) return []
+    // The driver hands out the same frozen array until its topology changes.
+    const hosts = this.known.values()
+    if (hosts !== this.snapshot) {
+      this.snapshot = hosts
+      this.local = hosts.filter((host) => this.isLocal(host))
+    }
+    return this.local
+  }
+
+  private isLocal(host: Host): boolean {
+    if (this.localDataCenter !== undefined && host.datacenter !== this.localDataCenter) return false
+    const filter = this.options.nodeFilter
+    return filter === undefined || filter({ address: host.address, dataCenter: host.datacenter ?? "" })
+  }
+}

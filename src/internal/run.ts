@@ -1,0 +1,269 @@
+/**
+ * Requests as effects: one page, all rows, the first row, pages one after another.
+ */
+import type * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import type * as Pull from "effect/Pull"
+import * as Queue from "effect/Queue"
+import type * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import * as Stream from "effect/Stream"
+import type { CqlError } from "../CqlError.ts"
+import * as Errors from "../CqlError.ts"
+import type { Core } from "./core.ts"
+import type { Finish, Outcome, Query } from "./operation.ts"
+import { Operation } from "./operation.ts"
+import type { Settings } from "./settings.ts"
+import type { RowsPage } from "./statements.ts"
+
+type Failure = CqlError | Schema.SchemaError
+
+/** A page whose rows are decoded. */
+export interface DecodedPage<A> {
+  readonly rows: ReadonlyArray<A>
+  readonly pageState: Buffer | undefined
+}
+
+export interface NumberedPage<A> {
+  readonly index: number
+  readonly rows: ReadonlyArray<A>
+  readonly isLast: boolean
+}
+
+const noRows: Effect.Effect<ReadonlyArray<never>> = Exit.succeed([])
+
+const lastEmptyPage: Effect.Effect<DecodedPage<never>> = Exit.succeed({ rows: [], pageState: undefined })
+
+const request = <A, E = never>(
+  core: Core,
+  query: Query,
+  settings: Settings,
+  pageState: Buffer | undefined,
+  finish: Finish<A, E>
+): Effect.Effect<A, Failure | E> =>
+  Effect.callback((resume) => {
+    const operation = new Operation(core, query, settings, pageState, finish, resume)
+    operation.start()
+    return Effect.sync(() => operation.abandon())
+  })
+
+const decodeRows = <A>(page: RowsPage): Effect.Effect<ReadonlyArray<A>, Failure> =>
+  page.decoder.decode === undefined
+    ? Exit.succeed(page.rows as ReadonlyArray<A>)
+    : page.decoder.decode(page.rows) as Effect.Effect<ReadonlyArray<A>, Failure>
+
+const decodePage = <A>({ page }: Outcome): Effect.Effect<DecodedPage<A>, Failure> =>
+  page === null
+    ? lastEmptyPage
+    : Effect.map(decodeRows<A>(page), (rows) => ({ rows, pageState: page.pageState }))
+
+const onePage = <A>(
+  core: Core,
+  query: Query,
+  settings: Settings,
+  pageState: Buffer | undefined
+): Effect.Effect<DecodedPage<A>, Failure> => request(core, query, settings, pageState, decodePage<A>)
+
+/** Every row of every page, up to `maxRows`. */
+export const allRows = <A>(
+  core: Core,
+  query: Query,
+  settings: Settings
+): Effect.Effect<ReadonlyArray<A>, Failure> =>
+  request(core, query, settings, undefined, (outcome) => {
+    const { page } = outcome
+    if (page === null) return noRows
+    if (page.pageState === undefined && page.rows.length <= settings.maxRows) return decodeRows<A>(page)
+    return Effect.flatMap(decodePage<A>(outcome), (first) => theRest(core, query, settings, first))
+  })
+
+const theRest = Effect.fnUntraced(function*<A>(
+  core: Core,
+  query: Query,
+  settings: Settings,
+  first: DecodedPage<A>
+): Effect.fn.Return<ReadonlyArray<A>, Failure> {
+  const rows = [...first.rows]
+  let { pageState } = first
+  while (pageState !== undefined && rows.length <= settings.maxRows) {
+    const page: DecodedPage<A> = yield* onePage<A>(core, query, settings, pageState)
+    for (const row of page.rows) rows.push(row)
+    pageState = page.pageState
+  }
+  return rows.length > settings.maxRows ? yield* tooManyRows(query, settings) : rows
+})
+
+const tooManyRows = (query: Query, settings: Settings): Effect.Effect<never, CqlError> =>
+  Effect.fail(Errors.make({
+    reason: new Errors.TooManyRows({
+      limit: settings.maxRows,
+      message: `the result has more than ${settings.maxRows} rows`
+    }),
+    statement: query.text
+  }))
+
+/** The first row, or `none`; pages may be empty in front of it. */
+const seekFirst = <A, B, E>(
+  core: Core,
+  query: Query,
+  settings: Settings,
+  pageState: Buffer | undefined,
+  found: (row: A) => Exit.Exit<B>,
+  none: () => Exit.Exit<B, E>
+): Effect.Effect<B, Failure | E> =>
+  request<B, E>(core, query, settings, pageState, ({ page }) => {
+    if (page === null) return none()
+    if (page.rows.length === 0) {
+      return page.pageState === undefined ? none() : seekFirst(core, query, settings, page.pageState, found, none)
+    }
+    const [row] = page.rows
+    if (page.decoder.decode === undefined) return found(row as A)
+    return Effect.flatMap(decodeRows<A>({ ...page, rows: [row] }), (rows) => found(rows[0]!))
+  })
+
+export const firstRow = <A>(
+  core: Core,
+  query: Query,
+  settings: Settings
+): Effect.Effect<Option.Option<A>, Failure> =>
+  seekFirst<A, Option.Option<A>, never>(
+    core,
+    query,
+    settings,
+    undefined,
+    (row) => Exit.succeed(Option.some(row)),
+    () => Exit.succeed(Option.none())
+  )
+
+export const oneRow = <A>(
+  core: Core,
+  query: Query,
+  settings: Settings
+): Effect.Effect<A, Failure | Cause.NoSuchElementError> =>
+  seekFirst<A, A, Cause.NoSuchElementError>(
+    core,
+    query,
+    settings,
+    undefined,
+    Exit.succeed,
+    () => Exit.fail(new Cause.NoSuchElementError(`no row for: ${query.text}`))
+  )
+
+export interface PagingOptions {
+  /** Pages fetched ahead of the one in hand, from the second on. */
+  readonly pagesAhead: number
+  readonly maxPages: number
+}
+
+export const defaultPaging: PagingOptions = { pagesAhead: 1, maxPages: Infinity }
+
+export interface Paged<A> {
+  (core: Core, query: Query, settings: Settings, options: PagingOptions): Stream.Stream<A, Failure>
+}
+
+/** Pages, empty ones too, each asked for when it is pulled or `pagesAhead` before. */
+export const pages = <A>(
+  core: Core,
+  query: Query,
+  settings: Settings,
+  options: PagingOptions
+): Stream.Stream<NumberedPage<A>, Failure> =>
+  fromPull((scope) =>
+    Effect.map(pullPages<A>(core, query, settings, options, scope), (pull) => {
+      let index = 0
+      return Effect.map(pull, ({ pageState, rows }) => ofOne({ index: index++, rows, isLast: pageState === undefined }))
+    })
+  )
+
+/** Rows, a page at a time; empty pages are passed over, for they do not end a result. */
+export const rows = <A>(
+  core: Core,
+  query: Query,
+  settings: Settings,
+  options: PagingOptions
+): Stream.Stream<A, Failure> =>
+  fromPull((scope) => Effect.map(pullPages<A>(core, query, settings, options, scope), nonEmptyRows))
+
+const fromPull = <A>(
+  pull: (scope: Scope.Scope) => Effect.Effect<Pull.Pull<Arr.NonEmptyReadonlyArray<A>, Failure>>
+): Stream.Stream<A, Failure> => Stream.fromChannel(Channel.fromTransform((_, scope) => pull(scope)))
+
+const ofOne = <A>(page: A): Arr.NonEmptyReadonlyArray<A> => [page]
+
+const nonEmptyRows = <A>(
+  pull: Pull.Pull<DecodedPage<A>, Failure>
+): Pull.Pull<Arr.NonEmptyReadonlyArray<A>, Failure> =>
+  Effect.flatMap(
+    pull,
+    (page) => page.rows.length === 0 ? nonEmptyRows(pull) : Effect.succeed(page.rows as Arr.NonEmptyReadonlyArray<A>)
+  )
+
+const pullPages = <A>(
+  core: Core,
+  query: Query,
+  settings: Settings,
+  options: PagingOptions,
+  scope: Scope.Scope
+): Effect.Effect<Pull.Pull<DecodedPage<A>, Failure>> =>
+  Effect.sync(() => {
+    const pager = new Pager<A>(core, query, settings, options)
+    return Effect.suspend(() => pager.pull(scope))
+  })
+
+class Pager<A> {
+  private readonly fetch: (pageState: Buffer | undefined) => Effect.Effect<DecodedPage<A>, Failure>
+  private readonly options: PagingOptions
+  private pageState: Buffer | undefined
+  private taken = 0
+  private isLast = false
+  private ahead: Effect.Effect<DecodedPage<A>, Failure | Cause.Done> | undefined
+
+  constructor(core: Core, query: Query, settings: Settings, options: PagingOptions) {
+    this.fetch = (pageState) => onePage<A>(core, query, settings, pageState)
+    this.options = options
+  }
+
+  pull(scope: Scope.Scope): Pull.Pull<DecodedPage<A>, Failure> {
+    if (this.ahead !== undefined) return this.ahead
+    if (this.isLast) return Cause.done()
+    // Whoever takes no more than the first page must not pay for a second one.
+    if (this.taken === 0 || this.options.pagesAhead === 0) return this.takeNext()
+    return Effect.flatMap(this.startAhead(scope), (ahead) => {
+      this.ahead = ahead
+      return ahead
+    })
+  }
+
+  private takeNext(): Effect.Effect<DecodedPage<A>, Failure> {
+    return Effect.map(this.fetch(this.pageState), (page) => {
+      this.taken++
+      this.pageState = page.pageState
+      this.isLast = page.pageState === undefined || this.taken >= this.options.maxPages
+      return page
+    })
+  }
+
+  /** A fiber in the stream's scope that stays as many pages ahead as there are permits. */
+  private startAhead(
+    scope: Scope.Scope
+  ): Effect.Effect<Effect.Effect<DecodedPage<A>, Failure | Cause.Done>> {
+    return Effect.gen({ self: this }, function*() {
+      const fetched = yield* Queue.unbounded<DecodedPage<A>, Failure | Cause.Done>()
+      const permits = Semaphore.makeUnsafe(this.options.pagesAhead)
+      const fetchAll = Effect.gen({ self: this }, function*() {
+        while (!this.isLast) {
+          yield* Semaphore.take(permits, 1)
+          yield* Queue.offer(fetched, yield* this.takeNext())
+        }
+        yield* Queue.end(fetched)
+      })
+      yield* Effect.forkIn(Effect.catchCause(fetchAll, (cause) => Queue.failCause(fetched, cause)), scope)
+      return Effect.tap(Queue.take(fetched), () => Semaphore.release(permits, 1))
+    })
+  }
+}

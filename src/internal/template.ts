@@ -1,0 +1,182 @@
+/**
+ * What a `cql` template becomes: one text with a marker for every value, and the values.
+ *
+ * Nothing that is interpolated reaches the text unless it is a fragment, and fragments are quoted names, or text that
+ * was called unsafe by whoever wrote it.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { hasProperty } from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
+import type { CqlError } from "../CqlError.ts"
+import * as Errors from "../CqlError.ts"
+
+/** @internal */
+export const FragmentTypeId = "~effect-cassandra/Fragment"
+
+export interface Fragment {
+  readonly [FragmentTypeId]: typeof FragmentTypeId
+  readonly text: string
+  readonly parameters: ReadonlyArray<unknown>
+  /** @internal */
+  readonly problem: CqlError | undefined
+}
+
+export interface Template {
+  readonly text: string
+  readonly values: ReadonlyArray<unknown>
+  /** Why it cannot be run, known before anything is sent. */
+  readonly problem: CqlError | undefined
+}
+
+interface CallSite {
+  readonly text: string
+  readonly problem: CqlError | undefined
+}
+
+// The strings of a template are one frozen object per place in the source, and so is the text that they make.
+const callSites = new WeakMap<TemplateStringsArray, CallSite>()
+
+export const isStrings = (u: object): u is TemplateStringsArray => Array.isArray(u) && Object.hasOwn(u, "raw")
+
+export const isFragment = (u: unknown): u is Fragment => hasProperty(u, FragmentTypeId)
+
+export const make = (strings: TemplateStringsArray, values: ReadonlyArray<unknown>): Template => {
+  let problem: CqlError | undefined
+  for (let index = 0; index < values.length; index++) {
+    const value = values[index]
+    if (isScalar(value)) continue
+    if (isFragment(value)) return splice(strings, values)
+    problem ??= refusal(value, index)
+  }
+  const site = callSite(strings)
+  return { text: site.text, values, problem: problem ?? site.problem }
+}
+
+const isScalar = (value: unknown): boolean => {
+  const kind = typeof value
+  return kind === "string" || kind === "number" || kind === "bigint" || kind === "boolean" || kind === "undefined" ||
+    value === null
+}
+
+const callSite = (strings: TemplateStringsArray): CallSite => {
+  let site = callSites.get(strings)
+  if (site === undefined) {
+    const text = strings.join("?")
+    site = { text, problem: useIsRefused(text) }
+    callSites.set(strings, site)
+  }
+  return site
+}
+
+const splice = (strings: TemplateStringsArray, values: ReadonlyArray<unknown>): Template => {
+  let text = strings[0]!
+  const bound: Array<unknown> = []
+  let problem: CqlError | undefined
+  for (let index = 0; index < values.length; index++) {
+    const value = values[index]
+    if (isFragment(value)) {
+      text += value.text
+      bound.push(...value.parameters)
+      problem ??= value.problem
+    } else {
+      text += "?"
+      bound.push(value)
+      problem ??= refusal(value, index)
+    }
+    text += strings[index + 1]
+  }
+  return { text, values: bound, problem: problem ?? useIsRefused(text) }
+}
+
+const fragment = (text: string, parameters: ReadonlyArray<unknown>, problem?: CqlError): Fragment => ({
+  [FragmentTypeId]: FragmentTypeId,
+  text,
+  parameters,
+  problem
+})
+
+export const unsafe = (text: string): Fragment => fragment(text, [])
+
+export const ident = (...name: readonly [string, ...ReadonlyArray<string>]): Fragment =>
+  fragment(name.map(quote).join("."), [], name.every(isName) ? undefined : badName())
+
+export const insert = (row: Readonly<Record<string, unknown>>): Fragment => {
+  const columns = Object.keys(row)
+  const values = columns.map((column) => row[column])
+  const text = `(${columns.map(quote).join(", ")}) VALUES (${columns.map(() => "?").join(", ")})`
+  return fragment(text, values, problemOfRow(columns, values))
+}
+
+const problemOfRow = (columns: ReadonlyArray<string>, values: ReadonlyArray<unknown>): CqlError | undefined => {
+  if (columns.length === 0) return malformed("cql.insert was given a row without columns")
+  if (!columns.every(isName)) return badName()
+  for (let index = 0; index < values.length; index++) {
+    const problem = isScalar(values[index]) ? undefined : refusal(values[index], index, columns[index])
+    if (problem !== undefined) return problem
+  }
+  return undefined
+}
+
+const isName = (name: unknown): boolean => typeof name === "string" && name.length > 0
+
+const quote = (name: string): string => `"${String(name).replaceAll("\"", "\"\"")}"`
+
+const malformed = (message: string): CqlError => Errors.make({ reason: new Errors.InvalidQuery({ message }) })
+
+const badName = (): CqlError => malformed("a name in cql.ident or cql.insert must be a string that is not empty")
+
+const comments = String.raw`(?:\s|--[^\n]*\n|//[^\n]*\n|/\*[\s\S]*?\*/)*`
+
+const isUse = new RegExp(`^${comments}use\\s`, "i")
+
+/** It would move every statement of every session on this client to another keyspace. */
+const useIsRefused = (text: string): CqlError | undefined =>
+  isUse.test(text)
+    ? Errors.make({
+      reason: new Errors.InvalidQuery({
+        message: "USE is refused: a session has one keyspace; name another with cql.ident(keyspace, table)"
+      }),
+      statement: text
+    })
+    : undefined
+
+/** Why a value cannot be bound, for the mistakes that would otherwise be sent as something else. */
+const refusal = (value: unknown, index: number, name?: string): CqlError | undefined => {
+  const mistake = mistakeOf(value)
+  if (mistake === undefined) return undefined
+  const [found, hint] = mistake
+  return Errors.make({
+    reason: new Errors.InvalidParameter({
+      index,
+      name: name ?? "",
+      expected: "a plain value",
+      found,
+      hint,
+      message: `parameter ${index + 1}${name === undefined ? "" : ` (${name})`} is ${found}: ${hint}`
+    })
+  })
+}
+
+const mistakeOf = (value: unknown): readonly [found: string, hint: string] | undefined => {
+  if (typeof value === "function") return ["a function", "call it, and bind what it returns"]
+  if (typeof value === "symbol") return ["a symbol", "bind a string"]
+  if (isOrdinary(value)) return undefined
+  if (Effect.isEffect(value)) return ["an Effect", "yield it first, and bind what it succeeds with"]
+  if (Option.isOption(value)) {
+    return [
+      "an Option",
+      "bind Option.getOrNull(value) for null, or Option.getOrUndefined(value) to leave the column as it is"
+    ]
+  }
+  if (Redacted.isRedacted(value)) return ["a Redacted", "bind Redacted.value(value)"]
+  if (hasProperty(value, "then") && typeof value.then === "function") return ["a Promise", "wait for it first"]
+  return undefined
+}
+
+/** The kinds of object that are bound all day, told apart before the questions that cost. */
+const isOrdinary = (value: unknown): boolean => {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Array.prototype || prototype === Date.prototype || prototype === Uint8Array.prototype ||
+    prototype === Set.prototype || prototype === Map.prototype
+}

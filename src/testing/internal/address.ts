@@ -1,0 +1,51 @@
+/**
+ * Addresses and ports that are free.
+ */
+import * as Effect from "effect/Effect"
+import { randomInt } from "node:crypto"
+import { createServer, type Server } from "node:net"
+
+/** Where a node listens. */
+export interface NodeAddress {
+  readonly host: string
+  /** For clients. */
+  readonly port: number
+  /** For other nodes. */
+  readonly storagePort: number
+  /** For nodetool. */
+  readonly jmxPort: number
+}
+
+/** An address of this machine's own, where three ports are free at this moment. */
+export const allocate: Effect.Effect<NodeAddress> = Effect.gen(function*() {
+  const host = "127.0.0.1"
+  // All three are held until the last is found, so that they differ.
+  const [port, storagePort, jmxPort] = yield* Effect.scoped(Effect.all([hold(host), hold(host), hold(host)]))
+  return { host, port, storagePort, jmxPort }
+})
+
+// internal
+
+// Below the ports that systems give to outgoing connections, one of which could take the port while the JVM starts.
+const range = { from: 10_000, to: 32_767 }
+
+const hold = (host: string) =>
+  Effect.gen(function*() {
+    while (true) {
+      const port = yield* Effect.sync(() => randomInt(range.from, range.to))
+      const server = yield* Effect.acquireRelease(listen(host, port), close)
+      if (server.listening) return port
+    }
+  })
+
+const listen = (host: string, port: number): Effect.Effect<Server> =>
+  Effect.callback((resume) => {
+    const server = createServer()
+    server.once("error", () => resume(Effect.succeed(server)))
+    server.listen({ host, port, exclusive: true }, () => resume(Effect.succeed(server)))
+  })
+
+const close = (server: Server): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    server.close(() => resume(Effect.void))
+  })
