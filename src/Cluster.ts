@@ -171,7 +171,10 @@ export declare namespace Cluster {
     readonly maxRequestsPerConnection?: number | undefined
     /** Whether connecting waits for all connections of all local nodes. By default `true`. */
     readonly openAllConnections?: boolean | undefined
-    /** Requests in flight at a time, for each client; more wait. By default 1,024. */
+    /**
+     * Requests in flight at a time, for each client; more wait. By default half of what the connections to one node
+     * take, and 1,024 at the most.
+     */
     readonly maxInFlight?: number | undefined
     /** Requests that may wait; more fail with `AdmissionRefused`. By default 16,384. */
     readonly maxQueued?: number | undefined
@@ -389,9 +392,16 @@ const share =
   (keyspace: string | undefined): Effect.Effect<SharedClient, CqlError, Scope.Scope> =>
     Effect.map(connect(options, { ...config, keyspace }), (client) => ({
       client,
-      admission: new Admission(options.maxInFlight ?? 1024, options.maxQueued ?? 16384),
+      admission: new Admission(options.maxInFlight ?? defaultInFlight(config), options.maxQueued ?? 16384),
       statements: new Statements(options.maxPrepared ?? 2048)
     }))
+
+/**
+ * One node may have to take them all, and above the limit of its connections it is busy. They also carry what is given
+ * up and not answered yet, and the driver's own requests.
+ */
+const defaultInFlight = ({ connectionsPerNode, maxRequestsPerConnection }: DriverConfig): number =>
+  Math.min(1024, Math.ceil(connectionsPerNode * maxRequestsPerConnection / 2))
 
 const connect = (options: Cluster.Options, config: DriverConfig) => {
   const once = Driver.open(config)

@@ -24,6 +24,7 @@
  *
  * @since 0.1.0
  */
+import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import { NodeInspectSymbol } from "effect/Inspectable"
 import * as Predicate from "effect/Predicate"
@@ -40,6 +41,45 @@ const OptionalString = Schema.optional(Schema.String)
 
 const OptionalNumber = Schema.optional(Schema.Number)
 
+const stackTraces = Error as unknown as { stackTraceLimit: number | undefined }
+
+/** Not where the intrinsics are frozen; there, errors have frames. */
+const canLimitFrames = Object.getOwnPropertyDescriptor(Error, "stackTraceLimit")?.writable === true
+
+const limitFrames = (limit: number | undefined): void => {
+  if (canLimitFrames) stackTraces.stackTraceLimit = limit
+}
+
+/**
+ * No error of this library has frames: they would name the driver's sockets, and to walk the stack costs more than all
+ * the rest of an error. Refusals come by the thousand, just when there is no time for it.
+ */
+const withoutFrames = <Base extends new(...args: Array<any>) => Error>(base: Base): Base =>
+  class extends base {
+    constructor(...args: Array<any>) {
+      const limit = stackTraces.stackTraceLimit
+      limitFrames(0)
+      try {
+        super(...args)
+      } finally {
+        limitFrames(limit)
+      }
+    }
+  }
+
+type ReasonFields<Fields extends Schema.Struct.Fields> = Fields & { readonly message: typeof Schema.String }
+
+const ofReason = <Self>() =>
+<const Tag extends string, const Fields extends Schema.Struct.Fields>(
+  tag: Tag,
+  fields: Fields
+): Schema.Class<Self, Schema.TaggedStruct<Tag, ReasonFields<Fields>>, Cause.YieldableError> => {
+  const identifier = `effect-cassandra/CqlError/${tag}`
+  const base: any = Schema.TaggedError<any>(identifier)(tag, { message: Schema.String, ...fields })
+  Object.defineProperty(base.prototype, "name", { value: tag })
+  return withoutFrames(base) as any
+}
+
 /**
  * The connection failed: it could not be opened, was lost, or was busy.
  *
@@ -48,17 +88,13 @@ const OptionalNumber = Schema.optional(Schema.Number)
  * `written` tells whether the request had already been handed to the network. When it had not, the node has not seen the
  * statement, and another node may be asked whatever the statement does. When it had, the node may have executed it.
  *
- * A refused certificate is told here too; the message names the choices of `tls.verify`.
+ * A certificate that has expired is told here too. One that this client has no reason to trust is an
+ * {@link InvalidConfig}, for no waiting mends it.
  *
  * @category errors
  * @since 0.1.0
  */
-export class ConnectionError
-  extends Schema.TaggedError<ConnectionError>("effect-cassandra/CqlError/ConnectionError")("ConnectionError", {
-    message: Schema.String,
-    written: Schema.Boolean
-  })
-{}
+export class ConnectionError extends ofReason<ConnectionError>()("ConnectionError", { written: Schema.Boolean }) {}
 
 /**
  * No node of the cluster could be asked, or each one that was asked failed.
@@ -70,12 +106,9 @@ export class ConnectionError
  * @category errors
  * @since 0.1.0
  */
-export class NoHostAvailable
-  extends Schema.TaggedError<NoHostAvailable>("effect-cassandra/CqlError/NoHostAvailable")("NoHostAvailable", {
-    message: Schema.String,
-    nodes: Schema.Array(Schema.Struct({ node: Schema.String, error: Schema.String }))
-  })
-{}
+export class NoHostAvailable extends ofReason<NoHostAvailable>()("NoHostAvailable", {
+  nodes: Schema.Array(Schema.Struct({ node: Schema.String, error: Schema.String }))
+}) {}
 
 /**
  * The node asks for credentials that were not given, or refuses those that were.
@@ -83,12 +116,7 @@ export class NoHostAvailable
  * @category errors
  * @since 0.1.0
  */
-export class AuthenticationError
-  extends Schema.TaggedError<AuthenticationError>("effect-cassandra/CqlError/AuthenticationError")(
-    "AuthenticationError",
-    { message: Schema.String }
-  )
-{}
+export class AuthenticationError extends ofReason<AuthenticationError>()("AuthenticationError", {}) {}
 
 /**
  * The role of this session may not do what the statement asks. A `GRANT` is missing.
@@ -96,10 +124,7 @@ export class AuthenticationError
  * @category errors
  * @since 0.1.0
  */
-export class Unauthorized extends Schema.TaggedError<Unauthorized>("effect-cassandra/CqlError/Unauthorized")(
-  "Unauthorized",
-  { message: Schema.String }
-) {}
+export class Unauthorized extends ofReason<Unauthorized>()("Unauthorized", {}) {}
 
 /**
  * The text is not CQL.
@@ -111,10 +136,9 @@ export class Unauthorized extends Schema.TaggedError<Unauthorized>("effect-cassa
  * @category errors
  * @since 0.1.0
  */
-export class CqlSyntaxError extends Schema.TaggedError<CqlSyntaxError>("effect-cassandra/CqlError/CqlSyntaxError")(
-  "CqlSyntaxError",
-  { message: Schema.String, line: OptionalNumber, column: OptionalNumber }
-) {}
+export class CqlSyntaxError
+  extends ofReason<CqlSyntaxError>()("CqlSyntaxError", { line: OptionalNumber, column: OptionalNumber })
+{}
 
 /**
  * The text is CQL, but not for this schema or this server: an unknown table or column, a restriction that needs
@@ -123,10 +147,7 @@ export class CqlSyntaxError extends Schema.TaggedError<CqlSyntaxError>("effect-c
  * @category errors
  * @since 0.1.0
  */
-export class InvalidQuery extends Schema.TaggedError<InvalidQuery>("effect-cassandra/CqlError/InvalidQuery")(
-  "InvalidQuery",
-  { message: Schema.String }
-) {}
+export class InvalidQuery extends ofReason<InvalidQuery>()("InvalidQuery", {}) {}
 
 /**
  * An option of a cluster or a session is wrong, and no request could be made with it.
@@ -134,10 +155,9 @@ export class InvalidQuery extends Schema.TaggedError<InvalidQuery>("effect-cassa
  * @category errors
  * @since 0.1.0
  */
-export class InvalidConfig extends Schema.TaggedError<InvalidConfig>("effect-cassandra/CqlError/InvalidConfig")(
-  "InvalidConfig",
-  { message: Schema.String, field: Schema.String, expected: Schema.String }
-) {}
+export class InvalidConfig
+  extends ofReason<InvalidConfig>()("InvalidConfig", { field: Schema.String, expected: Schema.String })
+{}
 
 /**
  * A value does not fit the marker that it is bound to. Refused before anything was sent.
@@ -150,16 +170,13 @@ export class InvalidConfig extends Schema.TaggedError<InvalidConfig>("effect-cas
  * @category errors
  * @since 0.1.0
  */
-export class InvalidParameter
-  extends Schema.TaggedError<InvalidParameter>("effect-cassandra/CqlError/InvalidParameter")("InvalidParameter", {
-    message: Schema.String,
-    index: Schema.Number,
-    name: Schema.String,
-    expected: Schema.String,
-    found: Schema.String,
-    hint: OptionalString
-  })
-{}
+export class InvalidParameter extends ofReason<InvalidParameter>()("InvalidParameter", {
+  index: Schema.Number,
+  name: Schema.String,
+  expected: Schema.String,
+  found: Schema.String,
+  hint: OptionalString
+}) {}
 
 /**
  * The keyspace or table that was to be created exists. `table` is absent when it is the keyspace.
@@ -167,10 +184,9 @@ export class InvalidParameter
  * @category errors
  * @since 0.1.0
  */
-export class AlreadyExists extends Schema.TaggedError<AlreadyExists>("effect-cassandra/CqlError/AlreadyExists")(
-  "AlreadyExists",
-  { message: Schema.String, keyspace: Schema.String, table: OptionalString }
-) {}
+export class AlreadyExists
+  extends ofReason<AlreadyExists>()("AlreadyExists", { keyspace: Schema.String, table: OptionalString })
+{}
 
 /**
  * Fewer replicas are alive than the consistency asks for. The coordinator knew so beforehand: nothing was read or
@@ -184,10 +200,11 @@ export class AlreadyExists extends Schema.TaggedError<AlreadyExists>("effect-cas
  * @category errors
  * @since 0.1.0
  */
-export class Unavailable extends Schema.TaggedError<Unavailable>("effect-cassandra/CqlError/Unavailable")(
-  "Unavailable",
-  { message: Schema.String, consistency: ConsistencySchema, required: Schema.Number, alive: Schema.Number }
-) {}
+export class Unavailable extends ofReason<Unavailable>()("Unavailable", {
+  consistency: ConsistencySchema,
+  required: Schema.Number,
+  alive: Schema.Number
+}) {}
 
 /**
  * The replicas did not answer a read in the server's own time limit.
@@ -200,16 +217,12 @@ export class Unavailable extends Schema.TaggedError<Unavailable>("effect-cassand
  * @category errors
  * @since 0.1.0
  */
-export class ReadTimeout extends Schema.TaggedError<ReadTimeout>("effect-cassandra/CqlError/ReadTimeout")(
-  "ReadTimeout",
-  {
-    message: Schema.String,
-    consistency: ConsistencySchema,
-    received: Schema.Number,
-    blockFor: Schema.Number,
-    dataPresent: Schema.Boolean
-  }
-) {}
+export class ReadTimeout extends ofReason<ReadTimeout>()("ReadTimeout", {
+  consistency: ConsistencySchema,
+  received: Schema.Number,
+  blockFor: Schema.Number,
+  dataPresent: Schema.Boolean
+}) {}
 
 /**
  * The replicas did not confirm a write in the server's own time limit. The write may have happened, and may still.
@@ -227,16 +240,12 @@ export class ReadTimeout extends Schema.TaggedError<ReadTimeout>("effect-cassand
  * @category errors
  * @since 0.1.0
  */
-export class WriteTimeout extends Schema.TaggedError<WriteTimeout>("effect-cassandra/CqlError/WriteTimeout")(
-  "WriteTimeout",
-  {
-    message: Schema.String,
-    consistency: ConsistencySchema,
-    received: Schema.Number,
-    blockFor: Schema.Number,
-    writeType: Schema.String
-  }
-) {}
+export class WriteTimeout extends ofReason<WriteTimeout>()("WriteTimeout", {
+  consistency: ConsistencySchema,
+  received: Schema.Number,
+  blockFor: Schema.Number,
+  writeType: Schema.String
+}) {}
 
 /**
  * Nobody knows whether a lightweight transaction was applied.
@@ -250,14 +259,11 @@ export class WriteTimeout extends Schema.TaggedError<WriteTimeout>("effect-cassa
  * @category errors
  * @since 0.1.0
  */
-export class CasWriteUnknown
-  extends Schema.TaggedError<CasWriteUnknown>("effect-cassandra/CqlError/CasWriteUnknown")("CasWriteUnknown", {
-    message: Schema.String,
-    consistency: ConsistencySchema,
-    received: Schema.Number,
-    blockFor: Schema.Number
-  })
-{}
+export class CasWriteUnknown extends ofReason<CasWriteUnknown>()("CasWriteUnknown", {
+  consistency: ConsistencySchema,
+  received: Schema.Number,
+  blockFor: Schema.Number
+}) {}
 
 /**
  * Replicas failed while they read, and not by being slow: most often too many tombstones, or a corrupt file.
@@ -269,17 +275,13 @@ export class CasWriteUnknown
  * @category errors
  * @since 0.1.0
  */
-export class ReadFailure extends Schema.TaggedError<ReadFailure>("effect-cassandra/CqlError/ReadFailure")(
-  "ReadFailure",
-  {
-    message: Schema.String,
-    consistency: ConsistencySchema,
-    received: Schema.Number,
-    blockFor: Schema.Number,
-    failures: Schema.Number,
-    dataPresent: Schema.Boolean
-  }
-) {}
+export class ReadFailure extends ofReason<ReadFailure>()("ReadFailure", {
+  consistency: ConsistencySchema,
+  received: Schema.Number,
+  blockFor: Schema.Number,
+  failures: Schema.Number,
+  dataPresent: Schema.Boolean
+}) {}
 
 /**
  * Replicas failed while they wrote, and not by being slow: most often a mutation larger than the commit log takes.
@@ -291,17 +293,13 @@ export class ReadFailure extends Schema.TaggedError<ReadFailure>("effect-cassand
  * @category errors
  * @since 0.1.0
  */
-export class WriteFailure extends Schema.TaggedError<WriteFailure>("effect-cassandra/CqlError/WriteFailure")(
-  "WriteFailure",
-  {
-    message: Schema.String,
-    consistency: ConsistencySchema,
-    received: Schema.Number,
-    blockFor: Schema.Number,
-    failures: Schema.Number,
-    writeType: Schema.String
-  }
-) {}
+export class WriteFailure extends ofReason<WriteFailure>()("WriteFailure", {
+  consistency: ConsistencySchema,
+  received: Schema.Number,
+  blockFor: Schema.Number,
+  failures: Schema.Number,
+  writeType: Schema.String
+}) {}
 
 /**
  * A user-defined function of the statement failed.
@@ -309,14 +307,11 @@ export class WriteFailure extends Schema.TaggedError<WriteFailure>("effect-cassa
  * @category errors
  * @since 0.1.0
  */
-export class FunctionFailure
-  extends Schema.TaggedError<FunctionFailure>("effect-cassandra/CqlError/FunctionFailure")("FunctionFailure", {
-    message: Schema.String,
-    keyspace: Schema.String,
-    functionName: Schema.String,
-    argumentTypes: Schema.Array(Schema.String)
-  })
-{}
+export class FunctionFailure extends ofReason<FunctionFailure>()("FunctionFailure", {
+  keyspace: Schema.String,
+  functionName: Schema.String,
+  argumentTypes: Schema.Array(Schema.String)
+}) {}
 
 /**
  * The node has more to do than it can, and sheds this request. Wait before the next.
@@ -324,9 +319,7 @@ export class FunctionFailure
  * @category errors
  * @since 0.1.0
  */
-export class Overloaded extends Schema.TaggedError<Overloaded>("effect-cassandra/CqlError/Overloaded")("Overloaded", {
-  message: Schema.String
-}) {}
+export class Overloaded extends ofReason<Overloaded>()("Overloaded", {}) {}
 
 /**
  * The node is starting and serves nothing yet. Another one can be asked.
@@ -334,10 +327,7 @@ export class Overloaded extends Schema.TaggedError<Overloaded>("effect-cassandra
  * @category errors
  * @since 0.1.0
  */
-export class Bootstrapping extends Schema.TaggedError<Bootstrapping>("effect-cassandra/CqlError/Bootstrapping")(
-  "Bootstrapping",
-  { message: Schema.String }
-) {}
+export class Bootstrapping extends ofReason<Bootstrapping>()("Bootstrapping", {}) {}
 
 /**
  * A `TRUNCATE` failed. It needs every node of the cluster to be up.
@@ -345,9 +335,7 @@ export class Bootstrapping extends Schema.TaggedError<Bootstrapping>("effect-cas
  * @category errors
  * @since 0.1.0
  */
-export class Truncate extends Schema.TaggedError<Truncate>("effect-cassandra/CqlError/Truncate")("Truncate", {
-  message: Schema.String
-}) {}
+export class Truncate extends ofReason<Truncate>()("Truncate", {}) {}
 
 /**
  * The node failed in a way for which the protocol has no word, or one that this library has no reason for.
@@ -360,10 +348,7 @@ export class Truncate extends Schema.TaggedError<Truncate>("effect-cassandra/Cql
  * @category errors
  * @since 0.1.0
  */
-export class ServerError extends Schema.TaggedError<ServerError>("effect-cassandra/CqlError/ServerError")(
-  "ServerError",
-  { message: Schema.String, code: Schema.Number }
-) {}
+export class ServerError extends ofReason<ServerError>()("ServerError", { code: Schema.Number }) {}
 
 /**
  * Client and server do not understand each other: a protocol version that the server lacks, or a frame that is malformed.
@@ -371,10 +356,7 @@ export class ServerError extends Schema.TaggedError<ServerError>("effect-cassand
  * @category errors
  * @since 0.1.0
  */
-export class ProtocolError extends Schema.TaggedError<ProtocolError>("effect-cassandra/CqlError/ProtocolError")(
-  "ProtocolError",
-  { message: Schema.String }
-) {}
+export class ProtocolError extends ofReason<ProtocolError>()("ProtocolError", {}) {}
 
 /**
  * The node does not know a statement that was prepared, and still did not after it was prepared once more.
@@ -388,9 +370,7 @@ export class ProtocolError extends Schema.TaggedError<ProtocolError>("effect-cas
  * @category errors
  * @since 0.1.0
  */
-export class Unprepared extends Schema.TaggedError<Unprepared>("effect-cassandra/CqlError/Unprepared")("Unprepared", {
-  message: Schema.String
-}) {}
+export class Unprepared extends ofReason<Unprepared>()("Unprepared", {}) {}
 
 /**
  * A time limit of the client ran out, before the server answered.
@@ -408,14 +388,10 @@ export class Unprepared extends Schema.TaggedError<Unprepared>("effect-cassandra
  * @category errors
  * @since 0.1.0
  */
-export class ClientTimeout extends Schema.TaggedError<ClientTimeout>("effect-cassandra/CqlError/ClientTimeout")(
-  "ClientTimeout",
-  {
-    message: Schema.String,
-    timeoutMillis: Schema.Number,
-    phase: Schema.Literals(["connect", "queue", "attempt", "operation", "prepare"])
-  }
-) {}
+export class ClientTimeout extends ofReason<ClientTimeout>()("ClientTimeout", {
+  timeoutMillis: Schema.Number,
+  phase: Schema.Literals(["connect", "queue", "attempt", "operation", "prepare"])
+}) {}
 
 /**
  * More requests are in flight and waiting than this client takes on. Nothing was sent.
@@ -428,14 +404,24 @@ export class ClientTimeout extends Schema.TaggedError<ClientTimeout>("effect-cas
  * @category errors
  * @since 0.1.0
  */
-export class AdmissionRefused
-  extends Schema.TaggedError<AdmissionRefused>("effect-cassandra/CqlError/AdmissionRefused")("AdmissionRefused", {
-    message: Schema.String,
-    inFlight: Schema.Number,
-    queued: Schema.Number,
-    limit: Schema.Number
-  })
-{}
+export class AdmissionRefused extends ofReason<AdmissionRefused>()("AdmissionRefused", {
+  inFlight: Schema.Number,
+  queued: Schema.Number,
+  limit: Schema.Number
+}) {}
+
+/**
+ * The result has more rows than `maxRows`, and all of them were asked for at once.
+ *
+ * **Details**
+ *
+ * Rows beyond the `limit` are not kept. Read them as a stream, restrict the statement, or raise `maxRows` when so many
+ * are meant.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class TooManyRows extends ofReason<TooManyRows>()("TooManyRows", { limit: Schema.Number }) {}
 
 /**
  * The session is closed, or closing. It takes nothing on; a stream ends with this after its current page.
@@ -443,10 +429,7 @@ export class AdmissionRefused
  * @category errors
  * @since 0.1.0
  */
-export class SessionClosed extends Schema.TaggedError<SessionClosed>("effect-cassandra/CqlError/SessionClosed")(
-  "SessionClosed",
-  { message: Schema.String }
-) {}
+export class SessionClosed extends ofReason<SessionClosed>()("SessionClosed", {}) {}
 
 /**
  * The `cassandra-driver` that is installed, or the server, is not one that this library can work with.
@@ -454,11 +437,7 @@ export class SessionClosed extends Schema.TaggedError<SessionClosed>("effect-cas
  * @category errors
  * @since 0.1.0
  */
-export class UnsupportedDriver
-  extends Schema.TaggedError<UnsupportedDriver>("effect-cassandra/CqlError/UnsupportedDriver")("UnsupportedDriver", {
-    message: Schema.String
-  })
-{}
+export class UnsupportedDriver extends ofReason<UnsupportedDriver>()("UnsupportedDriver", {}) {}
 
 /**
  * Something that this library has no word for. It deserves a bug report.
@@ -466,10 +445,7 @@ export class UnsupportedDriver
  * @category errors
  * @since 0.1.0
  */
-export class UnknownError extends Schema.TaggedError<UnknownError>("effect-cassandra/CqlError/UnknownError")(
-  "UnknownError",
-  { message: Schema.String }
-) {}
+export class UnknownError extends ofReason<UnknownError>()("UnknownError", {}) {}
 
 /**
  * A schema for every reason that a `CqlError` can have.
@@ -502,6 +478,7 @@ export const Reason = Schema.Union([
   Unprepared,
   ClientTimeout,
   AdmissionRefused,
+  TooManyRows,
   SessionClosed,
   UnsupportedDriver,
   UnknownError
@@ -586,7 +563,9 @@ const renderedStack: PropertyDescriptor & ThisType<CqlError> = {
  * @category errors
  * @since 0.1.0
  */
-export class CqlError extends Schema.TaggedError<CqlError>("effect-cassandra/CqlError")("CqlError", fields) {
+export class CqlError
+  extends withoutFrames(Schema.TaggedError<CqlError>("effect-cassandra/CqlError")("CqlError", fields))
+{
   constructor(props: Props, options?: Schema.MakeOptions) {
     super(props, options)
     Object.defineProperty(this, "stack", renderedStack)
@@ -646,32 +625,6 @@ export const isCqlError = (u: unknown): u is CqlError => Predicate.hasProperty(u
 
 // internal
 
-interface StackTraceLimit {
-  stackTraceLimit: number | undefined
-}
-
-const canLimitFrames = ((): boolean => {
-  const property = Object.getOwnPropertyDescriptor(Error, "stackTraceLimit")
-  return property !== undefined && property.writable === true
-})()
-
-/**
- * Makes errors without walking the stack, which costs more than all the rest: 2.5 us against 0.2.
- *
- * @internal
- */
-export const withoutFrames = <A>(make: () => A): A => {
-  if (!canLimitFrames) return make()
-  const constructor = Error as unknown as StackTraceLimit
-  const limit = constructor.stackTraceLimit
-  constructor.stackTraceLimit = 0
-  try {
-    return make()
-  } finally {
-    constructor.stackTraceLimit = limit
-  }
-}
-
 /**
  * The way in which the library makes its errors.
  *
@@ -685,19 +638,17 @@ export const make = (options: {
   readonly cause?: unknown
 }): CqlError => {
   const { cause, coordinator, reason, statement } = options
-  const error = withoutFrames(() =>
-    new CqlError({
-      reason,
-      ...(statement === undefined ? undefined : { statement: maskPasswords(statement) }),
-      ...(coordinator === undefined ? undefined : { coordinator }),
-      attempts: options.attempts ?? []
-    })
-  )
+  const error = new CqlError({
+    reason,
+    ...(statement === undefined ? undefined : { statement: maskPasswords(statement) }),
+    ...(coordinator === undefined ? undefined : { coordinator }),
+    attempts: options.attempts ?? []
+  })
   if (cause !== undefined) driverErrors.set(error, cause)
   return error
 }
 
-const closed = withoutFrames(() => new SessionClosed({ message: "the session is closed" }))
+const closed = new SessionClosed({ message: "the session is closed" })
 
 /** @internal */
 export const sessionClosed = (statement?: string): CqlError => make({ reason: closed, statement })
@@ -708,7 +659,7 @@ export const admissionRefused = (
   statement?: string
 ): CqlError => {
   const message = `${load.inFlight} requests are in flight and ${load.queued} wait for their turn: no more are taken on`
-  return make({ reason: withoutFrames(() => new AdmissionRefused({ message, ...load })), statement })
+  return make({ reason: new AdmissionRefused({ message, ...load }), statement })
 }
 
 const phases: Record<ClientTimeout["phase"], string> = {
@@ -721,6 +672,4 @@ const phases: Record<ClientTimeout["phase"], string> = {
 
 /** @internal */
 export const clientTimeout = (phase: ClientTimeout["phase"], timeoutMillis: number): ClientTimeout =>
-  withoutFrames(() =>
-    new ClientTimeout({ phase, timeoutMillis, message: `${phases[phase]} in ${Math.round(timeoutMillis)} ms` })
-  )
+  new ClientTimeout({ phase, timeoutMillis, message: `${phases[phase]} in ${Math.round(timeoutMillis)} ms` })

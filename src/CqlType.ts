@@ -117,7 +117,7 @@ export const Ascii: Schema.String = Schema.String.check(Schema.isAscii({ cqlType
  * @since 0.1.0
  */
 export const Uuid: Schema.String = Schema.String.check(
-  Schema.isGUID({ cqlType: "uuid", expected: "a UUID", toJsonSchema: () => ({ type: "string", format: "uuid" }) })
+  Schema.isGUID({ cqlType: "uuid", expected: "a UUID", toJsonSchema: () => ({ format: "uuid" }) })
 )
 
 /**
@@ -292,8 +292,8 @@ export const Blob: Schema.Uint8Array = Schema.Uint8Array.annotate({ cqlType: "bl
  *
  * **Details**
  *
- * A parameter may also be a `DateTime` of Effect's. For rows with one, use `CqlType.Timestamp` decoded to
- * `Schema.DateTimeUtc`, as `Schema.DateTimeUtcFromDate` does.
+ * A parameter may also be a `DateTime` of Effect's; a row has one with `Schema.DateTimeUtcFromDate`, which is decoded from
+ * what this schema reads.
  *
  * **Gotchas**
  *
@@ -320,7 +320,7 @@ const date: Schema.String = Schema.String.check(
     cqlType: "date",
     expected: "a date YYYY-MM-DD",
     representation: { id: "effect-cassandra/isDate", payload: null },
-    toJsonSchema: () => ({ type: "string", format: "date" }),
+    toJsonSchema: () => ({ format: "date" }),
     arbitraryConstraint: { patterns: [{ source: "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])$", flags: "" }] }
   })
 )

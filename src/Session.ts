@@ -173,12 +173,7 @@ export const cql: Statement.Cql<Session> = makeCql<Session>((fiber) =>
 // internal
 
 const checks = (options: Session.FromOptions): ReadonlyArray<Check.Check> => [
-  Check.consistency("consistency", options.consistency),
-  Check.oneOf("serialConsistency", options.serialConsistency, ["serial", "localSerial"]),
-  Check.whole("pageSize", options.pageSize, 1, 2 ** 31 - 1),
-  Check.duration("timeout", options.timeout),
-  Check.duration("attemptTimeout", options.attemptTimeout),
-  Check.whole("maxRows", options.maxRows, 1),
+  ...Check.statementOptions(options),
   Check.oneOf("timestamps", options.timestamps, ["client", "server"]),
   Check.text("keyspace", options.keyspace),
   Check.duration("shutdownTimeout", options.shutdownTimeout)

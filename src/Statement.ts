@@ -15,7 +15,8 @@ import type * as Option from "effect/Option"
 import { hasProperty } from "effect/Predicate"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import type { CqlError } from "./CqlError.ts"
+import type { CqlError, Reason } from "./CqlError.ts"
+import * as Check from "./internal/check.ts"
 import type { Core } from "./internal/core.ts"
 import type { Query } from "./internal/operation.ts"
 import * as Run from "./internal/run.ts"
@@ -162,6 +163,10 @@ export interface Cql<out R> {
 /**
  * Gives a statement options of its own; what is named twice, the later one has.
  *
+ * **Gotchas**
+ *
+ * An option that makes no sense fails the statement with `InvalidConfig` when it is run, before anything is sent.
+ *
  * **Example** (A statement with options)
  *
  * ```ts
@@ -182,7 +187,8 @@ export const withOptions: {
   2,
   <A, E, R>(self: Statement<A, E, R>, options: Options): Statement<A, E, R> => {
     const statement = asImpl(self)
-    return new StatementImpl(statement.template, statement.schema, statement.resolve, {
+    const problem = statement.template.problem ?? Check.problem(Check.statementOptions(options))
+    return new StatementImpl({ ...statement.template, problem }, statement.schema, statement.resolve, {
       ...statement.options,
       ...options
     }) as unknown as Statement<A, E, R>
@@ -241,8 +247,13 @@ export class StatementImpl extends StatementBase implements Template.Fragment {
     return this.template.values
   }
 
-  get problem(): CqlError | undefined {
-    return this.template.problem
+  get problem(): Reason | undefined {
+    return this.template.problem?.reason
+  }
+
+  /** The text alone: what is bound is in nothing that is printed. */
+  override toJSON(): unknown {
+    return { _id: "effect-cassandra/Statement", text: this.text }
   }
 
   get one(): Effect.Effect<unknown, Failure | Cause.NoSuchElementError> {

@@ -6,7 +6,8 @@
  * @since 0.1.0
  */
 import { dual } from "effect/Function"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
+import * as Check from "./internal/check.ts"
 import * as Run from "./internal/run.ts"
 import type { Page, Statement } from "./Statement.ts"
 import { implementation } from "./Statement.ts"
@@ -44,7 +45,7 @@ export const rows: {
 } = dual(
   (args) => typeof args[0]?.text === "string",
   <A, E, R>(statement: Statement<A, E, R>, options?: Options): Stream.Stream<A, E, R> =>
-    implementation(statement).paged(Run.rows, paging(options)) as unknown as Stream.Stream<A, E, R>
+    paged(statement, Run.rows, options) as Stream.Stream<A, E, R>
 )
 
 /**
@@ -59,12 +60,26 @@ export const pages: {
 } = dual(
   (args) => typeof args[0]?.text === "string",
   <A, E, R>(statement: Statement<A, E, R>, options?: Options): Stream.Stream<Page<A>, E, R> =>
-    implementation(statement).paged(Run.pages, paging(options)) as unknown as Stream.Stream<Page<A>, E, R>
+    paged(statement, Run.pages, options) as Stream.Stream<Page<A>, E, R>
 )
 
 // internal
 
-const paging = (options: Options | undefined): Run.PagingOptions => ({
-  pagesAhead: options?.pagesAhead ?? Run.defaultPaging.pagesAhead,
-  maxPages: options?.maxPages ?? Run.defaultPaging.maxPages
+const paged = <A>(
+  statement: Statement<unknown, unknown, unknown>,
+  how: Run.Paged<A>,
+  options: Options = {}
+): Stream.Stream<A, unknown, unknown> => {
+  const problem = Check.problem([
+    Check.whole("pagesAhead", options.pagesAhead, 0),
+    Check.whole("maxPages", options.maxPages, 1)
+  ])
+  return problem === undefined
+    ? implementation(statement).paged(how, { ...Run.defaultPaging, ...withoutUndefined(options) })
+    : Stream.fail(problem)
+}
+
+const withoutUndefined = ({ maxPages, pagesAhead }: Options): Partial<Run.PagingOptions> => ({
+  ...(maxPages === undefined ? {} : { maxPages }),
+  ...(pagesAhead === undefined ? {} : { pagesAhead })
 })

@@ -14,6 +14,8 @@ export class Admission {
   readonly maxQueued: number
   // A set keeps the order of arrival and lets an interrupted waiter leave from the middle.
   private readonly waiting = new Set<Waiter>()
+  // One iterator for as long as it lasts: a new one would walk over all who have left since the set was last compacted.
+  private next = this.waiting.values()
   private passing = false
 
   constructor(limit: number, maxQueued: number) {
@@ -55,9 +57,17 @@ export class Admission {
   }
 
   private pass(): void {
-    const next = this.waiting.values().next().value!
-    this.waiting.delete(next)
+    const first = this.first()
+    this.waiting.delete(first)
     this.inFlight++
-    next.admitted()
+    first.admitted()
+  }
+
+  private first(): Waiter {
+    const next = this.next.next()
+    if (next.done !== true) return next.value
+    // It has come to the end once, and sees nobody who came later.
+    this.next = this.waiting.values()
+    return this.next.next().value!
   }
 }

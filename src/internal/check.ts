@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import type { CqlError } from "../CqlError.ts"
 import * as Errors from "../CqlError.ts"
 import * as Consistencies from "./consistency.ts"
+import type { StatementOptions } from "./settings.ts"
 
 export interface Check {
   readonly field: string
@@ -50,13 +51,28 @@ export const oneOf = (field: string, value: unknown, choices: ReadonlyArray<stri
   holds: value === undefined || (typeof value === "string" && choices.includes(value))
 })
 
+/** What a statement may say of itself, and a session of all of its statements. */
+export const statementOptions = (options: StatementOptions): ReadonlyArray<Check> => [
+  consistency("consistency", options.consistency),
+  oneOf("serialConsistency", options.serialConsistency, ["serial", "localSerial"]),
+  whole("pageSize", options.pageSize, 1, 2 ** 31 - 1),
+  duration("timeout", options.timeout),
+  duration("attemptTimeout", options.attemptTimeout),
+  whole("maxRows", options.maxRows, 1)
+]
+
 export const invalid = (field: string, expected: string): CqlError =>
   Errors.make({
     reason: new Errors.InvalidConfig({ field, expected, message: `${field} must be ${expected}` })
   })
 
-/** Fails with the first check that does not hold. */
-export const all = (checks: ReadonlyArray<Check>): Effect.Effect<void, CqlError> => {
+/** The first check that does not hold, as an error. */
+export const problem = (checks: ReadonlyArray<Check>): CqlError | undefined => {
   const failed = checks.find((check) => !check.holds)
-  return failed === undefined ? Effect.void : Effect.fail(invalid(failed.field, failed.expected))
+  return failed === undefined ? undefined : invalid(failed.field, failed.expected)
+}
+
+export const all = (checks: ReadonlyArray<Check>): Effect.Effect<void, CqlError> => {
+  const error = problem(checks)
+  return error === undefined ? Effect.void : Effect.fail(error)
 }

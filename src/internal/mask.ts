@@ -36,6 +36,10 @@ const passwords = /(\bpassword\s*=\s*\[?)('(?:[^']|'')*'?|\$\$[\s\S]*?(?:\$\$|$)
 /** A role statement's password masked: a statement has no marker for it, so its text spells it out. */
 export const maskPasswords = (text: string): string => text.replace(passwords, `$1${mask}`)
 
+/** The passwords that a role statement spells out, each with its quotes. */
+export const passwordsIn = (statement: string): ReadonlyArray<string> =>
+  Array.from(statement.matchAll(passwords), (match) => match[2]!)
+
 interface Range {
   readonly start: number
   readonly end: number
@@ -62,7 +66,7 @@ class Forms {
   private readonly anywhere = new Set<string>()
   /** Taken where they are not a part of a longer word or number. */
   private readonly words = new Set<string>()
-  /** Texts of which a message may repeat a part in quotes. */
+  /** Texts that may have been read as JSON, so that a message repeats a part of them in quotes. */
   private readonly documents = new Set<string>()
   private readonly seen = new Set<object>()
 
@@ -83,7 +87,7 @@ class Forms {
     const ranges: Array<Range> = []
     for (const form of this.anywhere) findText(message, form, ranges)
     for (const form of this.words) findWord(message, form, ranges)
-    if (this.documents.size > 0) findQuoted(message, this.documents, ranges)
+    if (message.includes("JSON")) findQuoted(message, this.documents, ranges)
     return ranges
   }
 

@@ -329,7 +329,8 @@ const reasonOf = (error: unknown, values: ReadonlyArray<unknown>): Errors.Reason
 
 const invalidParameter = (error: ParameterMismatch): Errors.Reason => {
   const { expected, found, hint, index, name } = error
-  return new Errors.InvalidParameter({ index, name, expected, found, hint, message: error.message })
+  const message = `parameter ${index + 1} (${name}): expected ${expected}, found ${found}`
+  return new Errors.InvalidParameter({ index, name, expected, found, hint, message })
 }
 
 const wrongCount = (markers: number, values: number): Errors.Reason =>

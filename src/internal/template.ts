@@ -8,18 +8,15 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { hasProperty } from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
-import type { CqlError } from "../CqlError.ts"
+import type { CqlError, Reason } from "../CqlError.ts"
 import * as Errors from "../CqlError.ts"
-
-/** @internal */
 export const FragmentTypeId = "~effect-cassandra/Fragment"
 
 export interface Fragment {
   readonly [FragmentTypeId]: typeof FragmentTypeId
   readonly text: string
   readonly parameters: ReadonlyArray<unknown>
-  /** @internal */
-  readonly problem: CqlError | undefined
+  readonly problem: Reason | undefined
 }
 
 export interface Template {
@@ -42,7 +39,7 @@ export const isStrings = (u: object): u is TemplateStringsArray => Array.isArray
 export const isFragment = (u: unknown): u is Fragment => hasProperty(u, FragmentTypeId)
 
 export const make = (strings: TemplateStringsArray, values: ReadonlyArray<unknown>): Template => {
-  let problem: CqlError | undefined
+  let problem: Reason | undefined
   for (let index = 0; index < values.length; index++) {
     const value = values[index]
     if (isScalar(value)) continue
@@ -50,8 +47,11 @@ export const make = (strings: TemplateStringsArray, values: ReadonlyArray<unknow
     problem ??= refusal(value, index)
   }
   const site = callSite(strings)
-  return { text: site.text, values, problem: problem ?? site.problem }
+  return { text: site.text, values, problem: asError(problem, site.text) ?? site.problem }
 }
+
+const asError = (reason: Reason | undefined, statement: string): CqlError | undefined =>
+  reason === undefined ? undefined : Errors.make({ reason, statement })
 
 const isScalar = (value: unknown): boolean => {
   const kind = typeof value
@@ -63,7 +63,7 @@ const callSite = (strings: TemplateStringsArray): CallSite => {
   let site = callSites.get(strings)
   if (site === undefined) {
     const text = strings.join("?")
-    site = { text, problem: useIsRefused(text) }
+    site = { text, problem: asError(useIsRefused(text), text) }
     callSites.set(strings, site)
   }
   return site
@@ -72,7 +72,7 @@ const callSite = (strings: TemplateStringsArray): CallSite => {
 const splice = (strings: TemplateStringsArray, values: ReadonlyArray<unknown>): Template => {
   let text = strings[0]!
   const bound: Array<unknown> = []
-  let problem: CqlError | undefined
+  let problem: Reason | undefined
   for (let index = 0; index < values.length; index++) {
     const value = values[index]
     if (isFragment(value)) {
@@ -86,10 +86,10 @@ const splice = (strings: TemplateStringsArray, values: ReadonlyArray<unknown>): 
     }
     text += strings[index + 1]
   }
-  return { text, values: bound, problem: problem ?? useIsRefused(text) }
+  return { text, values: bound, problem: asError(problem ?? useIsRefused(text), text) }
 }
 
-const fragment = (text: string, parameters: ReadonlyArray<unknown>, problem?: CqlError): Fragment => ({
+const fragment = (text: string, parameters: ReadonlyArray<unknown>, problem?: Reason): Fragment => ({
   [FragmentTypeId]: FragmentTypeId,
   text,
   parameters,
@@ -108,7 +108,7 @@ export const insert = (row: Readonly<Record<string, unknown>>): Fragment => {
   return fragment(text, values, problemOfRow(columns, values))
 }
 
-const problemOfRow = (columns: ReadonlyArray<string>, values: ReadonlyArray<unknown>): CqlError | undefined => {
+const problemOfRow = (columns: ReadonlyArray<string>, values: ReadonlyArray<unknown>): Reason | undefined => {
   if (columns.length === 0) return malformed("cql.insert was given a row without columns")
   if (!columns.every(isName)) return badName()
   for (let index = 0; index < values.length; index++) {
@@ -122,39 +122,32 @@ const isName = (name: unknown): boolean => typeof name === "string" && name.leng
 
 const quote = (name: string): string => `"${String(name).replaceAll("\"", "\"\"")}"`
 
-const malformed = (message: string): CqlError => Errors.make({ reason: new Errors.InvalidQuery({ message }) })
+const malformed = (message: string): Reason => new Errors.InvalidQuery({ message })
 
-const badName = (): CqlError => malformed("a name in cql.ident or cql.insert must be a string that is not empty")
+const badName = (): Reason => malformed("a name in cql.ident or cql.insert must be a string that is not empty")
 
 const comments = String.raw`(?:\s|--[^\n]*\n|//[^\n]*\n|/\*[\s\S]*?\*/)*`
 
 const isUse = new RegExp(`^${comments}use\\s`, "i")
 
 /** It would move every statement of every session on this client to another keyspace. */
-const useIsRefused = (text: string): CqlError | undefined =>
+const useIsRefused = (text: string): Reason | undefined =>
   isUse.test(text)
-    ? Errors.make({
-      reason: new Errors.InvalidQuery({
-        message: "USE is refused: a session has one keyspace; name another with cql.ident(keyspace, table)"
-      }),
-      statement: text
-    })
+    ? malformed("USE is refused: a session has one keyspace; name another with cql.ident(keyspace, table)")
     : undefined
 
 /** Why a value cannot be bound, for the mistakes that would otherwise be sent as something else. */
-const refusal = (value: unknown, index: number, name?: string): CqlError | undefined => {
+const refusal = (value: unknown, index: number, name?: string): Reason | undefined => {
   const mistake = mistakeOf(value)
   if (mistake === undefined) return undefined
   const [found, hint] = mistake
-  return Errors.make({
-    reason: new Errors.InvalidParameter({
-      index,
-      name: name ?? "",
-      expected: "a plain value",
-      found,
-      hint,
-      message: `parameter ${index + 1}${name === undefined ? "" : ` (${name})`} is ${found}: ${hint}`
-    })
+  return new Errors.InvalidParameter({
+    index,
+    name: name ?? "",
+    expected: "a plain value",
+    found,
+    hint,
+    message: `parameter ${index + 1}${name === undefined ? "" : ` (${name})`} is ${found}`
   })
 }
 

@@ -23,7 +23,7 @@ export default async (project: TestProject): Promise<() => Promise<void>> => {
       userDefinedFunctions: true
     })
   )
-  const server = await runtime.runPromise(CassandraServer.CassandraServer)
+  const server = await runtime.runPromise(CassandraServer)
   const environment = CassandraServer.toEnvironment(server)
   Object.assign(process.env, environment)
   project.provide("cassandra", environment)

@@ -1,6 +1,7 @@
 /**
  * Owns a server until it is killed, and says on standard output where it is.
  */
+import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { CassandraServer } from "../../src/testing/index.ts"
@@ -12,7 +13,7 @@ const own = Effect.gen(function*() {
     onProgress: () => Effect.void
   })
   const processId = Option.getOrThrow(yield* process!.processId)
-  yield* Effect.sync(() => console.log(JSON.stringify({ port, folder: process!.folder, processId })))
+  yield* Console.log(JSON.stringify({ port, folder: process!.folder, processId }))
   return yield* Effect.never
 })
 

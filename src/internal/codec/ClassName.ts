@@ -1,8 +1,6 @@
 /**
  * Types that the protocol has no code for come as the name of the server's own class: `duration` on protocol v4, every
  * vector, and whatever a vector is made of.
- *
- * @internal
  */
 import type { ColumnType, ScalarName, UserDefinedField } from "./ColumnType.ts"
 

@@ -1,7 +1,5 @@
 /**
  * The types of CQL as the server declares them for columns and parameters.
- *
- * @internal
  */
 
 export type ScalarName =

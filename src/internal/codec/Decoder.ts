@@ -1,14 +1,12 @@
 /**
  * From a page's bytes to its rows: one function is made for each shape of result, with every column's reading written
  * out in its order.
- *
- * @internal
  */
 import { codeGeneration } from "./codeGeneration.ts"
 import type { Column, ColumnType } from "./ColumnType.ts"
 import { format } from "./ColumnType.ts"
 import { MalformedResponse } from "./MalformedResponse.ts"
-import type { Page, ValueReader } from "./readers.ts"
+import type { Page, Use, ValueReader } from "./readers.ts"
 import * as Readers from "./readers.ts"
 import { formatUuid } from "./text.ts"
 
@@ -19,15 +17,13 @@ export interface RowField {
   readonly column: number
   /** A null column of type list, set or map is the empty collection when this is false: the server keeps no other. */
   readonly nullable: boolean
-  /** Nothing looks at the value after this: nulls inside of it, and dates that cannot be, have to be found here. */
-  readonly strict?: boolean
+  /** Nothing looks at the value after this. */
+  readonly use?: Use | undefined
 }
 
 export interface RowShape {
   readonly fields: ReadonlyArray<RowField>
   readonly construct?: ((properties: object) => unknown) | undefined
-  /** Rows are plain objects with this prototype, made without `construct`. */
-  readonly prototype?: object | undefined
 }
 
 export type RowsReader<A> = (buf: Buffer, offset: number) => Array<A>
@@ -84,11 +80,7 @@ const makePlan = (columns: ReadonlyArray<Column>, shape: RowShape): Plan => {
     shape,
     columns: columns.map((column, index) => {
       const field = fields.get(index)
-      return {
-        column,
-        field,
-        read: Readers.makeReader(column.type, { nullInside: field?.strict ? "refused" : "allowed" })
-      }
+      return { column, field, read: Readers.makeReader(column.type, field?.use ?? "unproved") }
     })
   }
 }
@@ -128,18 +120,12 @@ const readNested = (planned: PlannedColumn, row: number, page: Page, start: numb
   try {
     return planned.read(page, start, end)
   } catch (error) {
-    if (error instanceof Readers.NullInside) {
-      throw new NullInRow(row, planned.field!.name, planned.column, "a null inside it")
-    }
-    throw error
+    throw error instanceof Readers.Unfit ? unfit(planned, row, error.found) : error
   }
 }
 
-const beyondDate = (planned: PlannedColumn, row: number): never => {
-  throw new NullInRow(row, planned.field!.name, planned.column, "a time beyond what a Date can hold")
-}
-
-const isDate = (milliseconds: number): boolean => milliseconds >= -8.64e15 && milliseconds <= 8.64e15
+const unfit = ({ column, field }: PlannedColumn, row: number, found: string): NullInRow =>
+  new NullInRow(row, field!.name, column, found)
 
 const isNested = (type: ColumnType): boolean =>
   "element" in type || "elements" in type || "key" in type || "fields" in type
@@ -152,7 +138,6 @@ const supportFor = (plan: Plan) => ({
   columns: plan.columns,
   readers: plan.columns.map((planned) => planned.read),
   construct: plan.shape.construct,
-  prototype: plan.shape.prototype,
   readText: Readers.textReader(),
   formatUuid,
   truncated,
@@ -160,7 +145,8 @@ const supportFor = (plan: Plan) => ({
   absent,
   irregular,
   readNested,
-  beyondDate
+  unfit,
+  beyondDate: Readers.beyondDate
 })
 
 const inlined: Readonly<Record<string, string>> = {
@@ -178,13 +164,12 @@ const inlined: Readonly<Record<string, string>> = {
 
 const sourceOf = (plan: Plan): string => `
 const { columns, readers, construct, readText, formatUuid } = support
-const { truncated, checkCount, absent, irregular, readNested, beyondDate } = support
+const { truncated, checkCount, absent, irregular, readNested, unfit, beyondDate } = support
 ${
   plan.columns.map((_, index) => `const column${index} = columns[${index}], read${index} = readers[${index}]`).join(
     "\n"
   )
 }
-${declareRow(plan.shape)}
 return (page, offset) => {
   const view = new DataView(page.buffer, page.byteOffset, page.byteLength)
   const limit = page.length
@@ -215,7 +200,7 @@ const sourceOfValue = ({ column, field }: PlannedColumn, index: number): string 
   const read = inlined[type.type]
   if (read !== undefined || type.type === "timestamp") {
     return `if (length === ${Readers.fixedLength[type.type as "int"]}) {
-      ${read === undefined ? sourceOfTimestamp(index, field?.strict === true) : `value${index} = ${read}`}
+      ${read === undefined ? sourceOfTimestamp(index, field?.use ?? "unproved") : `value${index} = ${read}`}
     } else value${index} = irregular(column${index}, row, length)`
   }
   return `value${index} = length ${Readers.hasEmptyValue(type) ? ">=" : ">"} 0
@@ -223,9 +208,9 @@ const sourceOfValue = ({ column, field }: PlannedColumn, index: number): string 
       : absent(column${index}, row)`
 }
 
-const sourceOfTimestamp = (index: number, strict: boolean): string => `
+const sourceOfTimestamp = (index: number, use: Use): string => `
       const time = view.getInt32(offset) * 4294967296 + view.getUint32(offset + 4)
-      ${strict ? `if (time < -8.64e15 || time > 8.64e15) beyondDate(column${index}, row)` : ""}
+      ${use === "proved" ? `if (time < -8.64e15 || time > 8.64e15) throw unfit(column${index}, row, beyondDate)` : ""}
       value${index} = new Date(time)`
 
 const sourceOfCall = (type: ColumnType, index: number): string => {
@@ -240,18 +225,7 @@ const sourceOfCall = (type: ColumnType, index: number): string => {
  */
 const sourceOfKey = (name: string): string => name === "__proto__" ? `["__proto__"]` : JSON.stringify(name)
 
-/** A constructor of our own that shares the prototype: instances without the calls of the class's constructors. */
-const declareRow = (shape: RowShape): string => {
-  if (shape.prototype === undefined) return ""
-  const assignments = shape.fields.map(({ column, name }) => `this[${JSON.stringify(name)}] = value${column}`)
-  return `function Row(${shape.fields.map(({ column }) => `value${column}`).join(", ")}) {
-  ${assignments.join("\n  ")}
-}
-Row.prototype = support.prototype`
-}
-
 const makeRow = (shape: RowShape): string => {
-  if (shape.prototype !== undefined) return `new Row(${shape.fields.map(({ column }) => `value${column}`).join(", ")})`
   const properties = `{ ${shape.fields.map(({ column, name }) => `${sourceOfKey(name)}: value${column}`).join(", ")} }`
   return shape.construct === undefined ? properties : `construct(${properties})`
 }
@@ -287,13 +261,11 @@ const interpretValue = (planned: PlannedColumn, row: number, page: Page, start: 
   if (planned.field === undefined) return undefined
   const type = planned.column.type
   if (length < 0 || (length === 0 && !Readers.hasEmptyValue(type))) return absent(planned, row)
-  const value = readNested(planned, row, page, start, start + length)
-  if (type.type === "timestamp" && planned.field.strict && !isDate((value as Date).getTime())) beyondDate(planned, row)
-  return value
+  return readNested(planned, row, page, start, start + length)
 }
 
 const interpretRow = (shape: RowShape, values: ReadonlyArray<unknown>): unknown => {
-  const row: object = shape.prototype === undefined ? {} : Object.create(shape.prototype)
+  const row = {}
   for (const { column, name } of shape.fields) Readers.setOwn(row, name, values[column])
-  return shape.prototype === undefined && shape.construct !== undefined ? shape.construct(row) : row
+  return shape.construct === undefined ? row : shape.construct(row)
 }

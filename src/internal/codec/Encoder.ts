@@ -1,8 +1,6 @@
 /**
  * From the values of a statement's parameters to their bytes, by the types that the server declared for them. A value
  * that has no exact form there is refused.
- *
- * @internal
  */
 import type { Column } from "./ColumnType.ts"
 import { format } from "./ColumnType.ts"

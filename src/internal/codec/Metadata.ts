@@ -1,8 +1,6 @@
 /**
  * What the server says about the columns of a result and about a prepared statement: native protocol v4, sections
  * 4.2.5.2 and 4.2.5.4.
- *
- * @internal
  */
 import { toColumnType } from "./ClassName.ts"
 import type { Column, ColumnType, ScalarName, UserDefinedField } from "./ColumnType.ts"

@@ -1,7 +1,5 @@
 /**
  * A schema against the columns that the server declares, once for each shape of result.
- *
- * @internal
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -14,7 +12,7 @@ import type { Column } from "./ColumnType.ts"
 import { format } from "./ColumnType.ts"
 import type { NullInRow, RowField, RowShape } from "./Decoder.ts"
 import { compileRows } from "./Decoder.ts"
-import { acceptsNull, describe, fit, mismatch } from "./fit.ts"
+import { acceptsNull, describe, fit, isOnlyChecked, mismatch } from "./fit.ts"
 import { classShape } from "./rowClass.ts"
 import { compile } from "./schemaCompiler.ts"
 
@@ -31,38 +29,44 @@ export const make = <S extends Schema.Constraint>(
   schema: S,
   columns: ReadonlyArray<Column>
 ): RowDecoder<S["Type"]> => {
-  const positions = new Map(columns.map((column, index) => [column.name, index]))
-  const wanted = SchemaAST.toEncoded(schema.ast)
-  if (wanted._tag === "Objects") refuseMismatches(wanted, columns, positions)
-  const shape = proveRow(schema, columns, positions)
-  if (shape !== undefined) return { rows: compileRows(columns, shape), decode: undefined }
-  return { rows: compileRows(columns, plainShape(wanted, columns, positions)), decode: decodeRows(schema, columns) }
+  const result: Result = { columns, positions: new Map(columns.map((column, index) => [column.name, index])) }
+  const encoded = SchemaAST.toEncoded(schema.ast)
+  if (encoded._tag === "Objects") refuseMismatches(encoded, result)
+  const { construct, struct } = classShape(schema) ?? { struct: schema.ast, construct: undefined }
+  const proof = proveFields(struct, result)
+  if (proof === undefined) {
+    return { rows: compileRows(columns, plainShape(encoded, result)), decode: decodeRows(struct, construct, columns) }
+  }
+  return proof.unproved.length === 0
+    ? { rows: compileRows(columns, { fields: proof.fields, construct }), decode: undefined }
+    : { rows: compileRows(columns, { fields: proof.fields }), decode: checkRows(proof.unproved, construct, columns) }
 }
 
-type Positions = ReadonlyMap<string, number>
+interface Result {
+  readonly columns: ReadonlyArray<Column>
+  /** Of two columns with one name the last counts, as in a plain row. */
+  readonly positions: ReadonlyMap<string, number>
+}
+
+type Construct = ((properties: object) => unknown) | undefined
+
+type DecodeRows = (rows: ReadonlyArray<unknown>) => Effect.Effect<ReadonlyArray<any>, Schema.SchemaError, any>
 
 // -----------------------------------------------------------------------------
 // Before any row
 // -----------------------------------------------------------------------------
 
-const refuseMismatches = (ast: SchemaAST.Objects, columns: ReadonlyArray<Column>, positions: Positions): void => {
+const refuseMismatches = (ast: SchemaAST.Objects, result: Result): void => {
   const issues = ast.propertySignatures.flatMap(({ name, type }) => {
-    const problem = problemOf(String(name), type, columns, positions)
-    return problem === undefined
-      ? []
-      : [new SchemaIssue.Pointer([name], new SchemaIssue.InvalidValue({ message: problem }))]
+    const message = problemOf(String(name), type, result)
+    return message === undefined ? [] : [new SchemaIssue.Pointer([name], new SchemaIssue.InvalidValue({ message }))]
   })
   const [first, ...others] = issues
   if (first === undefined) return
   throw new Schema.SchemaError(others.length === 0 ? first : new SchemaIssue.Composite(ast, [first, ...others]))
 }
 
-const problemOf = (
-  name: string,
-  ast: SchemaAST.AST,
-  columns: ReadonlyArray<Column>,
-  positions: Positions
-): string | undefined => {
+const problemOf = (name: string, ast: SchemaAST.AST, { columns, positions }: Result): string | undefined => {
   const position = positions.get(name)
   if (position !== undefined) {
     const type = columns[position]!.type
@@ -70,54 +74,76 @@ const problemOf = (
   }
   if (SchemaAST.isOptional(ast)) return undefined
   const present = columns.map((column) => column.name).join(", ")
-  return `column ${JSON.stringify(name)}: the schema expects ${
-    describe(ast)
-  }, the result has no such column, only ${present}`
+  return `column ${JSON.stringify(name)}: the schema expects ${describe(ast)}, the result has only ${present}`
 }
 
 // -----------------------------------------------------------------------------
-// Rows that need no look at their values
+// What the declared types prove
 // -----------------------------------------------------------------------------
 
-const proveRow = (
-  schema: Schema.Constraint,
-  columns: ReadonlyArray<Column>,
-  positions: Positions
-): RowShape | undefined => {
-  const ast = schema.ast
-  if (isBare(ast, "Objects")) return proveStruct(ast, columns, positions)
-  const made = classShape(schema)
-  const fields = made && proveStruct(made.struct, columns, positions)?.fields
-  return fields && { fields, construct: made.construct, prototype: made.prototype }
+interface Proof {
+  readonly fields: ReadonlyArray<RowField>
+  /** Fields whose values a schema has to look at, and gives back as they are. */
+  readonly unproved: ReadonlyArray<SchemaAST.PropertySignature>
 }
 
-const isBare = (ast: SchemaAST.AST, tag: "Objects"): ast is SchemaAST.Objects =>
-  ast._tag === tag && ast.checks === undefined && ast.encoding === undefined
-
-const proveStruct = (
-  ast: SchemaAST.Objects,
-  columns: ReadonlyArray<Column>,
-  positions: Positions
-): RowShape | undefined => {
-  if (!isBare(ast, "Objects") || ast.indexSignatures.length > 0) return undefined
+/** `undefined` when the rows have to go through the whole schema. */
+const proveFields = (ast: SchemaAST.AST, { columns, positions }: Result): Proof | undefined => {
+  if (ast._tag !== "Objects" || ast.checks !== undefined || ast.encoding !== undefined) return undefined
+  if (ast.indexSignatures.length > 0) return undefined
   const fields: Array<RowField> = []
-  for (const { name, type } of ast.propertySignatures) {
+  const unproved: Array<SchemaAST.PropertySignature> = []
+  for (const property of ast.propertySignatures) {
+    const { name, type } = property
     const column = typeof name === "string" ? positions.get(name) : undefined
-    if (typeof name !== "string" || column === undefined) return undefined
-    if (SchemaAST.isOptional(type) || fit(type, columns[column]!.type) !== "proved") return undefined
-    fields.push({ name, column, nullable: acceptsNull(type), strict: true })
+    if (typeof name !== "string" || column === undefined || SchemaAST.isOptional(type)) return undefined
+    const proved = fit(type, columns[column]!.type) === "proved"
+    if (!proved && !isOnlyChecked(type)) return undefined
+    if (!proved) unproved.push(property)
+    const nullable = proved ? acceptsNull(type) : !needsEmpty(type, columns[column]!)
+    fields.push({ name, column, nullable, use: proved ? "proved" : "unproved" })
   }
-  return { fields }
+  return { fields, unproved }
+}
+
+/** The server does not tell an empty collection from none: a schema that is not for null gets the empty one. */
+const needsEmpty = (ast: SchemaAST.AST, { type }: Column): boolean =>
+  (type.type === "list" || type.type === "set" || type.type === "map") && !acceptsNull(ast)
+
+// -----------------------------------------------------------------------------
+// Rows with fields to check
+// -----------------------------------------------------------------------------
+
+/** A struct of the unproved fields alone looks at the rows; they stay what they are. */
+const checkRows = (
+  unproved: ReadonlyArray<SchemaAST.PropertySignature>,
+  construct: Construct,
+  columns: ReadonlyArray<Column>
+): DecodeRows => {
+  const fields = Object.fromEntries(unproved.map(({ name, type }) => [name, Schema.make<Schema.Top>(type)]))
+  const schema = Schema.Struct(fields)
+  compile(schema.ast)
+  const fits = SchemaParser.is(schema)
+  const decode: DecodeRow = SchemaParser.decodeUnknownEffect(schema)
+  // The yes or no is the fast part; only a row that does not fit is decoded, for the reason.
+  const why = (row: unknown) => Effect.flatMap(decode(row), () => Effect.fail(new SchemaIssue.InvalidValue()))
+  return (rows) =>
+    Effect.suspend(() => {
+      for (let row = 0; row < rows.length; row++) {
+        if (!fits(rows[row])) return Effect.mapError(why(rows[row]), rowError(rows, row, columns))
+      }
+      return Effect.succeed(construct === undefined ? rows : rows.map((row) => construct(row as object)))
+    })
 }
 
 // -----------------------------------------------------------------------------
-// Rows that a schema looks at
+// Rows that go through the whole schema
 // -----------------------------------------------------------------------------
 
-const plainShape = (wanted: SchemaAST.AST, columns: ReadonlyArray<Column>, positions: Positions): RowShape => {
-  const properties = wanted._tag === "Objects" ? wanted.propertySignatures : []
+const plainShape = (encoded: SchemaAST.AST, { columns, positions }: Result): RowShape => {
+  const properties = encoded._tag === "Objects" ? encoded.propertySignatures : []
   const types = new Map(properties.map(({ name, type }) => [name, type]))
-  const everything = wanted._tag !== "Objects" || wanted.indexSignatures.length > 0
+  const everything = encoded._tag !== "Objects" || encoded.indexSignatures.length > 0
   const fields: Array<RowField> = []
   for (const [name, column] of positions) {
     const type = types.get(name)
@@ -127,48 +153,44 @@ const plainShape = (wanted: SchemaAST.AST, columns: ReadonlyArray<Column>, posit
   return { fields }
 }
 
-/** The server does not tell an empty collection from none: a schema that is not for null gets the empty one. */
-const needsEmpty = (ast: SchemaAST.AST, { type }: Column): boolean =>
-  (type.type === "list" || type.type === "set" || type.type === "map") && !acceptsNull(ast)
+type DecodeRow = (row: unknown) => Effect.Effect<any, SchemaIssue.Issue, any>
 
-const decodeRows = <S extends Schema.Constraint>(
-  schema: S,
-  columns: ReadonlyArray<Column>
-): NonNullable<RowDecoder<S["Type"]>["decode"]> => {
-  compile(schema.ast)
-  const decode: DecodeRow<S["Type"]> = SchemaParser.decodeUnknownEffect(schema)
+/** A class is decoded as its struct, and made by its constructor apart: as one, it would not be compiled. */
+const decodeRows = (ast: SchemaAST.AST, construct: Construct, columns: ReadonlyArray<Column>): DecodeRows => {
+  compile(ast)
+  const decode: DecodeRow = SchemaParser.decodeUnknownEffect(Schema.make<Schema.Top>(ast))
   return (rows) =>
     Effect.suspend(() => {
-      const decoded: Array<S["Type"]> = []
+      const decoded: Array<unknown> = []
       for (let row = 0; row < rows.length; row++) {
         const effect = decode(rows[row])
         // A schema that answers at once costs no fiber; the first that does not leaves the rest to the runtime.
-        if (!Exit.isExit(effect)) return decodeRest(decode, effect, rows, decoded, columns)
-        const exit = effect as Exit.Exit<S["Type"], SchemaIssue.Issue>
+        if (!Exit.isExit(effect)) return decodeRest(decode, construct, columns, rows, decoded, effect)
+        const exit = effect as Exit.Exit<any, SchemaIssue.Issue>
         if (Exit.isFailure(exit)) return Exit.failCause(Cause.map(exit.cause, rowError(rows, row, columns)))
-        decoded.push(exit.value)
+        decoded.push(construct === undefined ? exit.value : construct(exit.value))
       }
       return Exit.succeed(decoded)
     })
 }
 
-type DecodeRow<A> = (row: unknown) => Effect.Effect<A, SchemaIssue.Issue, any>
-
-const decodeRest = <A>(
-  decode: DecodeRow<A>,
-  first: Effect.Effect<A, SchemaIssue.Issue, any>,
+const decodeRest = (
+  decode: DecodeRow,
+  construct: Construct,
+  columns: ReadonlyArray<Column>,
   rows: ReadonlyArray<unknown>,
-  decoded: Array<A>,
-  columns: ReadonlyArray<Column>
-): Effect.Effect<ReadonlyArray<A>, Schema.SchemaError, any> => {
+  decoded: Array<unknown>,
+  pending: ReturnType<DecodeRow>
+): ReturnType<DecodeRows> => {
   const from = decoded.length
-  const rest = rows.slice(from).map((row, index): Effect.Effect<A, Schema.SchemaError, any> =>
-    Effect.mapError(
-      index === 0 ? first : Effect.suspend(() => decode(row)),
-      (issue: SchemaIssue.Issue) => rowError(rows, from + index, columns)(issue)
-    )
+  return Effect.map(
+    Effect.forEach(rows.slice(from), (row, index) =>
+      Effect.mapError(
+        index === 0 ? pending : decode(row),
+        (issue: SchemaIssue.Issue) => rowError(rows, from + index, columns)(issue)
+      )),
+    (rest) => [...decoded, ...(construct === undefined ? rest : rest.map((row) => construct(row)))]
   )
-  return Effect.map(Effect.all(rest), (others) => [...decoded, ...others])
 }
 
 // -----------------------------------------------------------------------------
@@ -193,7 +215,8 @@ const rowError =
 const valueAt = (value: unknown, path: ReadonlyArray<PropertyKey>): unknown => {
   let at = value
   for (const key of path) {
-    if (typeof at !== "object" || at === null) return at
+    // What is inside a set or a map has no key of its own.
+    if (typeof at !== "object" || at === null || at instanceof Set || at instanceof Map) return at
     at = (at as Record<PropertyKey, unknown>)[key]
   }
   return at

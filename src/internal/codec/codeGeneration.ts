@@ -1,8 +1,6 @@
 /**
  * Code made at runtime, where that is allowed: a content security policy, or Node's
  * `--disallow-code-generation-from-strings`, forbids it, and everything made here has a slower way without.
- *
- * @internal
  */
 
 let allowed: boolean | undefined

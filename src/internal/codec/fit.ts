@@ -1,7 +1,5 @@
 /**
  * Whether a schema can read a column of a CQL type, told from the two declarations and before any value is there.
- *
- * @internal
  */
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
@@ -39,6 +37,34 @@ export const acceptsNull = (ast: SchemaAST.AST): boolean => {
     case "Suspend":
       return acceptsNull(ast.thunk())
     default:
+      return false
+  }
+}
+
+/** Whether to decode a value is only to check it, and gives back the value itself. */
+export const isOnlyChecked = (ast: SchemaAST.AST): boolean => {
+  if (ast.encoding !== undefined || SchemaAST.isOptional(ast)) return false
+  switch (ast._tag) {
+    case "String":
+    case "Number":
+    case "BigInt":
+    case "Boolean":
+    case "Literal":
+    case "Enum":
+    case "TemplateLiteral":
+    case "Null":
+    case "Undefined":
+    case "Unknown":
+    case "Any":
+      return true
+    case "Union":
+      return ast.types.every(isOnlyChecked)
+    case "Arrays":
+      return [...ast.elements, ...ast.rest].every(isOnlyChecked)
+    case "Declaration":
+      return isKnown(ast) && ast.typeParameters.every(isOnlyChecked)
+    default:
+      // A struct leaves out what it does not name, so it gives another object.
       return false
   }
 }
@@ -217,6 +243,11 @@ const fitOfDeclaration = (ast: SchemaAST.Declaration, type: ColumnType): Fit => 
       return "possible"
   }
 }
+
+const collections = new Set<string | undefined>(["effect/schema/ReadonlySet", "effect/schema/ReadonlyMap"])
+
+const isKnown = (ast: SchemaAST.Declaration): boolean =>
+  collections.has(idOf(ast.annotations)) || simple.some(([declaration]) => declaration.run === ast.run)
 
 const representationOf = (annotations: Schema.Annotations.Annotations | undefined) =>
   annotations?.["representation"] as { readonly id: string; readonly payload: unknown } | undefined

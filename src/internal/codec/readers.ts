@@ -1,7 +1,5 @@
 /**
  * From the bytes of one value to its plain value, by its CQL type.
- *
- * @internal
  */
 import * as BigDecimal from "effect/BigDecimal"
 import { codeGeneration } from "./codeGeneration.ts"
@@ -20,13 +18,21 @@ export interface Page extends Buffer {
 /** Reads the value in `[start, end)`, which the caller knows to be inside the page. */
 export type ValueReader = (page: Page, start: number, end: number) => unknown
 
-/** What is inside a collection may not be null when a schema without null was proved from the declared type. */
-export interface Nullability {
-  readonly nullInside: "allowed" | "refused"
-}
+/**
+ * Whether the value is used as it is read, because its schema was proved from the declared types. Then whatever the
+ * schema would have refused has to be refused here: a null inside a collection, a time that a Date cannot hold.
+ */
+export type Use = "proved" | "unproved"
 
-/** A null inside a collection whose elements the schema says are never null; made into `NullInRow` by the row. */
-export class NullInside extends Error {}
+/** A value that the schema does not accept; the row and the column are added by who knows them. */
+export class Unfit extends Error {
+  readonly found: string
+
+  constructor(found: string) {
+    super(found)
+    this.found = found
+  }
+}
 
 /** The length of a type's values when it is always the same, as the server's own types have it. */
 export const fixedLength: Readonly<Partial<Record<ScalarName, number>>> = {
@@ -49,33 +55,33 @@ export const fixedLength: Readonly<Partial<Record<ScalarName, number>>> = {
 export const hasEmptyValue = (type: ColumnType): boolean =>
   type.type === "text" || type.type === "ascii" || type.type === "blob" || type.type === "custom"
 
-export const makeReader = (type: ColumnType, nullability: Nullability): ValueReader => {
+export const makeReader = (type: ColumnType, use: Use): ValueReader => {
   switch (type.type) {
     case "list":
-      return readList(elementReader(type.element, nullability))
+      return readList(elementReader(type.element, use))
     case "set":
-      return readSet(elementReader(type.element, nullability))
+      return readSet(elementReader(type.element, use))
     case "map":
-      return readMap(elementReader(type.key, nullability), elementReader(type.value, nullability))
+      return readMap(elementReader(type.key, use), elementReader(type.value, use))
     case "tuple":
-      return readTuple(type.elements.map((element) => elementReader(element, { nullInside: "allowed" })))
+      return readTuple(type.elements.map((element) => nullableReader(element, use)))
     case "udt":
       return readUserDefined(
         type.fields.map((field) => field.name),
-        type.fields.map((field) => elementReader(field.type, { nullInside: "allowed" }))
+        type.fields.map((field) => nullableReader(field.type, use))
       )
     case "vector":
-      return readVector(type.element, type.dimension, nullability)
+      return readVector(type.element, type.dimension, use)
     case "custom":
       return readBlob
     default:
-      return scalarReader(type.type)
+      return scalarReader(type.type, use)
   }
 }
 
-const scalarReader = (type: ScalarName): ValueReader => {
+const scalarReader = (type: ScalarName, use: Use): ValueReader => {
   if (type === "text" || type === "ascii") return textReader()
-  const read = scalarReaders[type]
+  const read = type === "timestamp" && use === "proved" ? readValidTimestamp : scalarReaders[type]
   const expected = fixedLength[type]
   if (expected === undefined) return read
   return (page, start, end) => {
@@ -136,8 +142,8 @@ const readBlob: ValueReader = (page, start, end) => {
   return bytes
 }
 
-/** `high` and `low` as one whole number; exact, for a timestamp that a Date can hold is below 2^53. */
-export const milliseconds = (page: Page, start: number): number =>
+/** 64 bits as one number; what a Date or a time of day can hold is exact. */
+const toNumber = (page: Page, start: number): number =>
   page.readInt32BE(start) * 0x1_0000_0000 + page.readUInt32BE(start + 4)
 
 const readVarint = (page: Page, start: number, end: number): bigint => {
@@ -153,8 +159,18 @@ const readDecimal: ValueReader = (page, start, end) => {
   return BigDecimal.make(readVarint(page, start + 4, end), page.readInt32BE(start))
 }
 
+const readTimestamp = (page: Page, start: number): Date => new Date(toNumber(page, start))
+
+export const beyondDate = "a time beyond what a Date can hold"
+
+const readValidTimestamp: ValueReader = (page, start) => {
+  const date = readTimestamp(page, start)
+  if (Number.isNaN(date.getTime())) throw new Unfit(beyondDate)
+  return date
+}
+
 const readTime: ValueReader = (page, start) => {
-  const nanoseconds = milliseconds(page, start)
+  const nanoseconds = toNumber(page, start)
   if (nanoseconds < 0 || nanoseconds >= nanosecondsPerDay) throw new MalformedResponse("a time outside of the day")
   return formatTime(nanoseconds)
 }
@@ -210,7 +226,7 @@ const scalarReaders: Readonly<Record<ScalarName, ValueReader>> = {
   smallint: (page, start) => page.readInt16BE(start),
   text: readUtf8,
   time: readTime,
-  timestamp: (page, start) => new Date(milliseconds(page, start)),
+  timestamp: readTimestamp,
   timeuuid: readUuid,
   tinyint: (page, start) => page.readInt8(start),
   uuid: readUuid,
@@ -229,18 +245,25 @@ class Position {
 type ElementReader = (page: Page, position: Position, end: number) => unknown
 
 /** `[int] length, bytes`: the form of everything that is inside of something else. */
-const elementReader = (type: ColumnType, nullability: Nullability): ElementReader => {
-  const read = makeReader(type, nullability)
+const nullableReader = (type: ColumnType, use: Use): ElementReader => {
+  const read = makeReader(type, use)
   const empty = hasEmptyValue(type)
   return (page, position, end) => {
     const start = position.offset + 4
-    if (start > end) throw new MalformedResponse(`an element of ${format(type)} is cut short`)
-    const length = page.readInt32BE(start - 4)
-    if (length > end - start) throw new MalformedResponse(`an element of ${format(type)} is cut short`)
+    const length = start > end ? 0 : page.readInt32BE(start - 4)
+    if (start > end || length > end - start) throw new MalformedResponse(`an element of ${format(type)} is cut short`)
     position.offset = length > 0 ? start + length : start
-    if (length > 0 || (length === 0 && empty)) return read(page, start, start + length)
-    if (nullability.nullInside === "refused") throw new NullInside()
-    return null
+    return length > 0 || (length === 0 && empty) ? read(page, start, start + length) : null
+  }
+}
+
+const elementReader = (type: ColumnType, use: Use): ElementReader => {
+  const read = nullableReader(type, use)
+  if (use === "unproved") return read
+  return (page, position, end) => {
+    const value = read(page, position, end)
+    if (value === null) throw new Unfit("a null inside it")
+    return value
   }
 }
 
@@ -348,9 +371,9 @@ export const vectorElementLength = (type: ColumnType): number | undefined => {
   }
 }
 
-const readVector = (element: ColumnType, dimension: number, nullability: Nullability): ValueReader => {
+const readVector = (element: ColumnType, dimension: number, use: Use): ValueReader => {
   if (element.type === "float") return readFloats(dimension)
-  const read = makeReader(element, nullability)
+  const read = makeReader(element, use)
   const length = vectorElementLength(element)
   return length === undefined ? readVariableVector(read, dimension) : readFixedVector(read, length, dimension)
 }

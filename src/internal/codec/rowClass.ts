@@ -1,7 +1,5 @@
 /**
  * How the instances of a `Schema.Class` are made of a row.
- *
- * @internal
  */
 import type * as Schema from "effect/Schema"
 import type * as SchemaAST from "effect/SchemaAST"
@@ -9,7 +7,6 @@ import type * as SchemaAST from "effect/SchemaAST"
 export interface ClassShape {
   readonly struct: SchemaAST.Objects
   readonly construct: (properties: object) => unknown
-  readonly prototype: object | undefined
 }
 
 /** `undefined` for a schema that is no class, or whose instances are checked. */
@@ -21,7 +18,7 @@ export const classShape = (schema: Schema.Constraint): ClassShape | undefined =>
   const decode = transformation.decode
   // What the class itself does when it decodes: its own constructor runs, the validation of its fields does not.
   return "_tag" in decode && decode._tag === "Transform"
-    ? { struct: to, construct: decode.transform, prototype: undefined }
+    ? { struct: to, construct: decode.transform }
     : undefined
 }
 

@@ -1,7 +1,5 @@
 /**
  * From one plain value to its bytes, by its CQL type.
- *
- * @internal
  */
 import * as BigDecimal from "effect/BigDecimal"
 import * as DateTime from "effect/DateTime"
@@ -9,7 +7,7 @@ import type { ColumnType, ScalarName, UserDefinedField } from "./ColumnType.ts"
 import { format } from "./ColumnType.ts"
 import type { Output } from "./Output.ts"
 import { fixedLength, vectorElementLength } from "./readers.ts"
-import { parseDate, parseInet, parseTime, uuidForm } from "./text.ts"
+import { parseDate, parseInet, parseTime, parseUuid } from "./text.ts"
 
 /** Writes the bytes of a value alone. */
 export type ValueWriter = (output: Output, value: unknown) => void
@@ -110,15 +108,29 @@ const isText = (type: ColumnType): boolean => type.type === "text" || type.type 
 // Numbers
 // -----------------------------------------------------------------------------
 
-const writeInteger = (bits: 8 | 16 | 32): ValueWriter => {
-  const minimum = -(2 ** (bits - 1))
-  const maximum = 2 ** (bits - 1) - 1
-  return (output, value) => {
-    if (typeof value !== "number" || !Number.isInteger(value)) return misfit(value, integerHint(value))
-    if (value < minimum || value > maximum) throw new Misfit(`a number beyond ${bits} bits`)
-    const start = output.advance(bits / 8)
-    output.bytes.writeIntBE(value, start, bits / 8)
-  }
+const integer = (value: unknown, bits: 8 | 16 | 32): number => {
+  if (typeof value !== "number" || !Number.isInteger(value)) return misfit(value, integerHint(value))
+  const limit = 2 ** (bits - 1)
+  if (value < -limit || value >= limit) throw new Misfit(`a number beyond ${bits} bits`)
+  return value
+}
+
+const writeTinyInt: ValueWriter = (output, value) => {
+  const checked = integer(value, 8)
+  const start = output.advance(1)
+  output.view.setInt8(start, checked)
+}
+
+const writeSmallInt: ValueWriter = (output, value) => {
+  const checked = integer(value, 16)
+  const start = output.advance(2)
+  output.view.setInt16(start, checked)
+}
+
+const writeInt: ValueWriter = (output, value) => {
+  const checked = integer(value, 32)
+  const start = output.advance(4)
+  output.view.setInt32(start, checked)
 }
 
 const integerHint = (value: unknown): string | undefined => {
@@ -136,7 +148,7 @@ const writeBigInt: ValueWriter = (output, value) => {
   const integer = toBigInt(value)
   if (BigInt.asIntN(64, integer) !== integer) throw new Misfit("a bigint beyond 64 bits")
   const start = output.advance(8)
-  output.bytes.writeBigInt64BE(integer, start)
+  output.view.setBigInt64(start, integer)
 }
 
 const writeVarint: ValueWriter = (output, value) => writeUnscaled(output, toBigInt(value))
@@ -155,13 +167,13 @@ const writeUnscaled = (output: Output, value: bigint): void => {
 const writeFloat: ValueWriter = (output, value) => {
   if (typeof value !== "number") return misfit(value)
   const start = output.advance(4)
-  output.bytes.writeFloatBE(value, start)
+  output.view.setFloat32(start, value)
 }
 
 const writeDouble: ValueWriter = (output, value) => {
   if (typeof value !== "number") return misfit(value)
   const start = output.advance(8)
-  output.bytes.writeDoubleBE(value, start)
+  output.view.setFloat64(start, value)
 }
 
 const writeDecimal: ValueWriter = (output, value) => {
@@ -181,15 +193,32 @@ const writeBoolean: ValueWriter = (output, value) => {
 // Text and bytes
 // -----------------------------------------------------------------------------
 
-/** Below this, the room that any string of the length could need is taken without counting its bytes first. */
-const shortString = 4096
+/** Up to this many ASCII characters are written faster one by one than by a call into Node. */
+const fewCharacters = 16
+
+/** Up to this many, the room that they could need at most is taken, without counting their bytes first. */
+const manyCharacters = 4096
 
 const writeText: ValueWriter = (output, value) => {
   if (typeof value !== "string") return misfit(value)
+  if (value.length <= fewCharacters && writeFewAscii(output, value)) return
   if (!value.isWellFormed()) throw new Misfit("a string with half of a surrogate pair")
-  const room = value.length <= shortString ? value.length * 3 : Buffer.byteLength(value)
-  const start = output.advance(room)
+  const start = output.advance(value.length <= manyCharacters ? value.length * 3 : Buffer.byteLength(value))
   output.offset = start + output.bytes.write(value, start, "utf8")
+}
+
+const writeFewAscii = (output: Output, value: string): boolean => {
+  const start = output.advance(value.length)
+  const bytes = output.bytes
+  for (let i = 0; i < value.length; i++) {
+    const code = value.charCodeAt(i)
+    if (code > 0x7f) {
+      output.offset = start
+      return false
+    }
+    bytes[start + i] = code
+  }
+  return true
 }
 
 // oxlint-disable-next-line no-control-regex
@@ -208,9 +237,8 @@ const writeBlob: ValueWriter = (output, value) => {
 
 const writeUuid: ValueWriter = (output, value) => {
   if (typeof value !== "string") return misfit(value)
-  if (!uuidForm.test(value)) throw new Misfit("a string that is not a UUID")
   const start = output.advance(16)
-  output.bytes.write(value.replaceAll("-", ""), start, "hex")
+  if (!parseUuid(value, output.bytes, start)) throw new Misfit("a string that is not a UUID")
 }
 
 const writeTimeUuid: ValueWriter = (output, value) => {
@@ -233,8 +261,8 @@ const writeInet: ValueWriter = (output, value) => {
 const writeTimestamp: ValueWriter = (output, value) => {
   const milliseconds = toMilliseconds(value)
   const start = output.advance(8)
-  output.bytes.writeInt32BE(Math.floor(milliseconds / 0x1_0000_0000), start)
-  output.bytes.writeUInt32BE(milliseconds - Math.floor(milliseconds / 0x1_0000_0000) * 0x1_0000_0000, start + 4)
+  output.view.setInt32(start, Math.floor(milliseconds / 0x1_0000_0000))
+  output.view.setUint32(start + 4, milliseconds)
 }
 
 const toMilliseconds = (value: unknown): number => {
@@ -255,7 +283,7 @@ const writeDate: ValueWriter = (output, value) => {
   if (days === undefined) throw new Misfit("a string that is not a date", "this type takes YYYY-MM-DD")
   if (days < -daysBefore1970 || days >= daysBefore1970) throw new Misfit("a date beyond 32 bits of days")
   const start = output.advance(4)
-  output.bytes.writeUInt32BE(days + daysBefore1970, start)
+  output.view.setUint32(start, days + daysBefore1970)
 }
 
 const writeTime: ValueWriter = (output, value) => {
@@ -263,7 +291,7 @@ const writeTime: ValueWriter = (output, value) => {
   const nanoseconds = parseTime(value)
   if (nanoseconds === undefined) throw new Misfit("a string that is not a time", "this type takes HH:MM:SS.nnnnnnnnn")
   const start = output.advance(8)
-  output.bytes.writeBigInt64BE(BigInt(nanoseconds), start)
+  output.view.setBigInt64(start, BigInt(nanoseconds))
 }
 
 const writeDuration: ValueWriter = (output, value) => {
@@ -314,13 +342,13 @@ const scalarWriters: Readonly<Record<ScalarName, ValueWriter>> = {
   duration: writeDuration,
   float: writeFloat,
   inet: writeInet,
-  int: writeInteger(32),
-  smallint: writeInteger(16),
+  int: writeInt,
+  smallint: writeSmallInt,
   text: writeText,
   time: writeTime,
   timestamp: writeTimestamp,
   timeuuid: writeTimeUuid,
-  tinyint: writeInteger(8),
+  tinyint: writeTinyInt,
   uuid: writeUuid,
   varint: writeVarint
 }
@@ -364,7 +392,7 @@ const writeSet = (write: ElementWriter): ValueWriter => (output, value) => {
     write(output, element)
     count++
   }
-  output.bytes.writeInt32BE(count, at)
+  output.view.setInt32(at, count)
 }
 
 const writeMap =
@@ -376,7 +404,7 @@ const writeMap =
       writeValue(output, element)
       count++
     }
-    output.bytes.writeInt32BE(count, at)
+    output.view.setInt32(at, count)
   }
 
 const entriesOf = (value: unknown, textKeys: boolean): Iterable<readonly [unknown, unknown]> => {

@@ -8,7 +8,7 @@ import type { Reason } from "../../CqlError.ts"
 import * as Errors from "../../CqlError.ts"
 import type { Consistency } from "../consistency.ts"
 import * as Consistencies from "../consistency.ts"
-import { maskPasswords, maskValues } from "../mask.ts"
+import { maskPasswords, maskValues, passwordsIn } from "../mask.ts"
 
 /** What is known of the request that failed. */
 export interface Context {
@@ -16,8 +16,12 @@ export interface Context {
   readonly node?: string | undefined
   /** The limit that the attempt had, or, while connecting, the connection. */
   readonly timeoutMillis?: number | undefined
-  /** What was bound, and every secret in use: masked where a message repeats it. */
+  /** What was bound: masked in every message that may repeat it. */
   readonly values?: ReadonlyArray<unknown> | undefined
+  /** Passwords and the like: masked in every message. */
+  readonly secrets?: ReadonlyArray<unknown> | undefined
+  /** A password that it spells out is masked in every message; a server cuts out pieces of it to quote. */
+  readonly statement?: string | undefined
 }
 
 /** The union of what this module looks at, on errors of the driver and of Node. Nothing of it is certain to be there. */
@@ -50,27 +54,24 @@ interface Failure {
 }
 
 /** The reason of whatever was raised. Never throws, and never repeats a value of `context.values`. */
-export const classify = (error: unknown, context: Context = {}): Reason =>
-  Errors.withoutFrames(() => reasonOf(error, context))
-
-const reasonOf = (error: unknown, context: Context): Reason => {
+export const classify = (error: unknown, context: Context = {}): Reason => {
   if (Errors.isCqlError(error)) return error.reason
   if (typeof error !== "object" || error === null) {
     return new Errors.UnknownError({ message: text(String(error), context) })
   }
   const failure: Failure = error
-  const byName = typeof failure.name === "string" ? names[failure.name] : undefined
-  return byName?.(failure, context) ?? ofSocket(failure, context) ?? unknown(failure, context)
+  return ofName.get(failure.name)?.(failure, context) ??
+    ofSocket(failure, context) ??
+    new Errors.UnknownError({ message: messageOf(failure, context) })
 }
-
-const unknown = (failure: Failure, context: Context): Reason =>
-  new Errors.UnknownError({ message: messageOf(failure, context) })
 
 // --- messages
 
-/** One line, without values. */
-const text = (message: string, context: Context): string =>
-  maskValues(maskPasswords(message.replace(/\s*\n\s*/g, " ").trim()), context.values ?? [])
+/** Without values, and one line: what a server or a name server sends is not to break a log, or to steer a terminal. */
+const text = (message: string, { secrets = [], statement = "", values = [] }: Context): string =>
+  oneLine(maskValues(maskPasswords(message), [...values, ...secrets, ...passwordsIn(statement)]))
+
+const oneLine = (message: string): string => message.replace(/[\s\p{Cc}]+/gu, " ").trim()
 
 const messageOf = (failure: Failure, context: Context): string => {
   if (typeof failure.message === "string" && failure.message !== "") return text(failure.message, context)
@@ -78,31 +79,31 @@ const messageOf = (failure: Failure, context: Context): string => {
   if (Array.isArray(failure.errors)) {
     return failure.errors.map((error: unknown) => messageOf(Object(error), context)).join("; ")
   }
-  return typeof failure.code === "string" ? failure.code : String(failure.name ?? "an error without a message")
+  return typeof failure.code === "string" ? failure.code : "an error without a message"
 }
+
+/** A message that was made without knowing the values. To look for them would only garble its numbers and names. */
+const valuelessMessageOf = (failure: Failure, context: Context): string =>
+  messageOf(failure, { ...context, values: undefined })
 
 // --- by name
 
-const names: Record<string, (failure: Failure, context: Context) => Reason | undefined> = {
-  ResponseError: (failure, context) => {
-    const code = Number(failure.code)
-    const byCode = codes.get(code)
-    return byCode?.(failure, messageOf(failure, context), code) ??
-      new Errors.ServerError({ message: messageOf(failure, context), code })
-  },
-  NoHostAvailableError: (failure, context) => noHostAvailable(failure, context),
-  AuthenticationError: (failure, context) => authentication(messageOf(failure, context)),
-  OperationTimedOutError: (failure, context) => attemptTimeout(failure, context),
-  BusyConnectionError: (failure, context) =>
-    new Errors.ConnectionError({ written: false, message: messageOf(failure, context) }),
-  ArgumentError: (failure, context) => invalidConfig(failure, context),
-  NotSupportedError: (failure, context) => new Errors.UnsupportedDriver({ message: messageOf(failure, context) }),
-  MalformedResponse: (failure, context) => new Errors.ProtocolError({ message: messageOf(failure, context) }),
-  TypeError: (failure, context) => isAboutOptions(failure) ? invalidConfig(failure, context) : undefined
-}
+const ofName: ReadonlyMap<unknown, (failure: Failure, context: Context) => Reason | undefined> = new Map([
+  ["ResponseError", (failure, context) => answer(failure, context)],
+  ["NoHostAvailableError", (failure, context) => noHostAvailable(failure, context)],
+  ["AuthenticationError", (failure, context) => authentication(valuelessMessageOf(failure, context))],
+  ["OperationTimedOutError", (failure, context) => timedOut(failure, context)],
+  ["BusyConnectionError", (failure, context) => {
+    return new Errors.ConnectionError({ written: false, message: valuelessMessageOf(failure, context) })
+  }],
+  ["ArgumentError", (failure, context) => invalidConfig(failure, context)],
+  ["TypeError", (failure, context) => isAboutOptions(failure) ? invalidConfig(failure, context) : undefined],
+  ["NotSupportedError", (failure, context) => new Errors.UnsupportedDriver({ message: messageOf(failure, context) })],
+  ["MalformedResponse", (failure, context) => new Errors.ProtocolError({ message: messageOf(failure, context) })]
+])
 
-const attemptTimeout = (failure: Failure, context: Context): Reason => {
-  const message = messageOf(failure, context)
+const timedOut = (failure: Failure, context: Context): Reason => {
+  const message = valuelessMessageOf(failure, context)
   // The control connection has no node to name: what ran out is the wait for a connection.
   const phase = failure.host === undefined && context.node === undefined ? "connect" : "attempt"
   const told = /timeout (\d+) ms/.exec(message)
@@ -164,7 +165,7 @@ const consistencyOf = (failure: Failure): Consistency | undefined =>
 
 /** `undefined`, and so a `ServerError`, for an answer without the fields that the protocol promises. */
 interface Answer {
-  (failure: Failure, message: string, code: number): Reason | undefined
+  (failure: Failure, message: string): Reason | undefined
 }
 
 /** Answers that tell of replicas have these three fields. */
@@ -270,32 +271,61 @@ const codes: ReadonlyMap<number, Answer> = new Map<number, Answer>([
   [0x2500, (_, message) => new Errors.Unprepared({ message })]
 ])
 
+/** Of their fields, of the schema or of the text: the values of a statement are not known where these are made. */
+const withoutValues = new Set([0x0100, 0x1000, 0x1100, 0x1200, 0x1300, 0x1500, 0x2000, 0x2400, 0x2500])
+
+const answer = (failure: Failure, context: Context): Reason => {
+  const code = number(failure.code)
+  const message = withoutValues.has(code) ? valuelessMessageOf(failure, context) : messageOf(failure, context)
+  return codes.get(code)?.(failure, message) ?? new Errors.ServerError({ message, code })
+}
+
 // --- sockets
 
 const verifyChoices =
-  "`tls.verify` chooses what is checked: \"address\" (the default: chain, and the address that was dialled), " +
-  "{ serverName } (chain, and one name for all nodes), { check } (chain, and a function of yours) or \"chain\" (no name)"
+  "`tls.verify` chooses what is checked: \"address\" (the chain, and the address that was dialled: the default), " +
+  "{ serverName } (the chain, and one name for all nodes), { check } (the chain, and a function of yours) " +
+  "or \"chain\" (no name)"
 
-const chainMessage = (problem: string): string =>
-  `${problem}. Give the authority that signed it as \`tls.ca\`; ${verifyChoices}`
+interface CertificateProblem {
+  readonly problem: string
+  /** The option that is at fault. Without one it is the node's certificate, and a new one mends it. */
+  readonly field?: "tls.ca" | "tls.verify"
+}
+
+const notTrusted: CertificateProblem = {
+  problem: "its certificate is from an authority not known here",
+  field: "tls.ca"
+}
 
 /** Why Node refused a node's certificate, by the codes of OpenSSL and of Node. */
-const certificateProblems: ReadonlyMap<string, string> = new Map([
-  [
-    "DEPTH_ZERO_SELF_SIGNED_CERT",
-    chainMessage("the certificate is signed by itself and not by an authority known here")
-  ],
-  ["SELF_SIGNED_CERT_IN_CHAIN", chainMessage("the certificate's authority is not known here")],
-  ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", chainMessage("the certificate's authority is not known here")],
-  ["UNABLE_TO_GET_ISSUER_CERT", chainMessage("the certificate's authority is not known here")],
-  ["UNABLE_TO_GET_ISSUER_CERT_LOCALLY", chainMessage("the certificate's authority is not known here")],
-  ["CERT_UNTRUSTED", chainMessage("the certificate's authority is not trusted here")],
-  ["CERT_SIGNATURE_FAILURE", chainMessage("the certificate was not signed by the authority that it names")],
-  ["CERT_HAS_EXPIRED", `the certificate has expired: the node needs a new one. ${verifyChoices}`],
-  ["CERT_NOT_YET_VALID", `the certificate is not valid yet: compare the clocks. ${verifyChoices}`],
-  ["CERT_REVOKED", `the certificate was revoked: the node needs a new one. ${verifyChoices}`],
-  ["ERR_TLS_CERT_ALTNAME_INVALID", `the certificate is for another name or address. ${verifyChoices}`]
+const certificateProblems: ReadonlyMap<string, CertificateProblem> = new Map<string, CertificateProblem>([
+  ["DEPTH_ZERO_SELF_SIGNED_CERT", { problem: "its certificate is signed by itself", field: "tls.ca" }],
+  ["SELF_SIGNED_CERT_IN_CHAIN", notTrusted],
+  ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", notTrusted],
+  ["UNABLE_TO_GET_ISSUER_CERT", notTrusted],
+  ["UNABLE_TO_GET_ISSUER_CERT_LOCALLY", notTrusted],
+  ["CERT_UNTRUSTED", notTrusted],
+  ["CERT_SIGNATURE_FAILURE", notTrusted],
+  ["ERR_TLS_CERT_ALTNAME_INVALID", { problem: "its certificate is for another name or address", field: "tls.verify" }],
+  ["CERT_HAS_EXPIRED", { problem: "its certificate has expired" }],
+  ["CERT_NOT_YET_VALID", { problem: "its certificate is not valid yet; compare the clocks" }],
+  ["CERT_REVOKED", { problem: "its certificate was revoked" }]
 ])
+
+const tlsExpectations = {
+  "tls.ca": "the authority that signed the nodes' certificates",
+  "tls.verify": "a check that the nodes' certificates pass"
+} as const
+
+/** Node's own message tells the names in the certificate, which is what one needs to choose. */
+const refusedCertificate = ({ field, problem }: CertificateProblem, failure: Failure, context: Context): Reason => {
+  const told = valuelessMessageOf(failure, context)
+  const message = `${context.node ?? "the node"} cannot be trusted: ${problem} (${told}). ${verifyChoices}`
+  return field === undefined
+    ? new Errors.ConnectionError({ written: false, message })
+    : new Errors.InvalidConfig({ field, expected: tlsExpectations[field], message })
+}
 
 /** Raised before a connection is there: nothing can have been written to it. */
 const beforeWriting =
@@ -318,12 +348,10 @@ const ofSocket = (failure: Failure, context: Context): Reason | undefined => {
   const code = typeof failure.code === "string" ? failure.code : undefined
   if (code === undefined) return undefined
   const problem = certificateProblems.get(code)
-  if (problem !== undefined) {
-    return new Errors.ConnectionError({ written: false, message: atNode(context, problem) })
-  }
+  if (problem !== undefined) return refusedCertificate(problem, failure, context)
   if (!systemCode.test(code)) return undefined
   const written = !beforeWriting.test(code) && (failure as { readonly syscall?: unknown }).syscall !== "connect"
-  return new Errors.ConnectionError({ written, message: messageOf(failure, context) })
+  return new Errors.ConnectionError({ written, message: valuelessMessageOf(failure, context) })
 }
 
 /** The driver says "Socket was closed"; why, if anybody knows, is inside. */
@@ -331,7 +359,7 @@ const lost = (failure: Failure, context: Context): Reason => {
   const written = failure.requestNotWritten !== true
   const { innerError } = failure
   if (Errors.isCqlError(innerError)) return innerError.reason
-  const inside = typeof innerError === "object" && innerError !== null ? reasonOf(innerError, context) : undefined
+  const inside = typeof innerError === "object" && innerError !== null ? classify(innerError, context) : undefined
   if (inside?._tag === "SessionClosed") return inside
   const why = inside === undefined ? "the node closed the connection" : inside.message
   const message = inside === undefined ? atNode(context, why) : `the connection was lost: ${why}`
@@ -355,7 +383,7 @@ const noHostAvailable = (failure: Failure, context: Context): Reason => {
       : new Errors.NoHostAvailable({ message: messageOf(failure, context), nodes: [] })
   }
   const entries = Object.entries(innerErrors)
-  const reasons = entries.map(([node, error]) => isFailure(error) ? reasonOf(error, { ...context, node }) : undefined)
+  const reasons = entries.map(([node, error]) => isFailure(error) ? classify(error, { ...context, node }) : undefined)
   const shared = sharedReason(reasons)
   if (shared !== undefined) return shared
   const nodes = entries.map(([node, error], index) => ({

@@ -3,10 +3,10 @@
  */
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
-import type { Progress } from "../CassandraServer.ts"
+import type { CassandraServer } from "../CassandraServer.ts"
 
 /** Tells of one step. */
-export type Report = (progress: Progress) => Effect.Effect<void>
+export type Report = (progress: CassandraServer.Progress) => Effect.Effect<void>
 
 /** One line that changes in a terminal, one line for each step elsewhere; on standard error, which no pipe takes. */
 export const toStandardError = (): Report => process.stderr.isTTY ? toTerminal() : toLines()

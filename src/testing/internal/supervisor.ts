@@ -85,3 +85,5 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal
 mkdirSync(folder, { recursive: true, mode: 0o700 })
 process.on("message", (command) => start(command as Command))
 tell({ _tag: "Ready" })
+// An owner that died while this file was loaded was noticed before anybody listened.
+if (!process.connected) stop()

@@ -16,7 +16,8 @@ ${rest}`
 /** A Java home whose `java` prints what a Java of this version does. */
 const fakeJava = Effect.fnUntraced(function*(version: string) {
   const home = yield* temporaryFolder
-  yield* script(join(home, "bin"), "java", `cat >&2 <<END\n${printed(home, version)}\nEND`)
+  // Of the shell's own words alone, for there may be no other command on the path of a test.
+  yield* script(join(home, "bin"), "java", `echo '${printed(home, version)}' >&2`)
   return home
 })
 
@@ -59,7 +60,7 @@ describe("find", () => {
       const tooNew = yield* fakeJava("21")
       const folder = yield* temporaryFolder
       const fits = join(folder, "java-17")
-      yield* script(join(fits, "bin"), "java", `cat <<END\n${printed(fits, "17")}\nEND`)
+      yield* script(join(fits, "bin"), "java", `echo '${printed(fits, "17")}'`)
       const java = yield* Java.find("5.0.6").pipe(
         withVariables({ JAVA_HOME: tooOld, PATH: `${tooNew}/bin:/bin` }),
         Effect.provideService(Java.JavaFolders, [join(folder, "missing"), folder])

@@ -1,0 +1,60 @@
+/**
+ * How the bench prints.
+ */
+import os from "node:os"
+import type { Pair, Summary } from "./pairs.ts"
+import type { Ratio } from "./ratio.ts"
+
+export interface Result {
+  readonly name: string
+  readonly title: string
+  readonly unit: "query" | "row"
+  readonly count: number
+  readonly pairs: ReadonlyArray<Pair>
+  readonly summary: Summary
+}
+
+export const machine = () => ({
+  measuredAt: new Date().toISOString(),
+  node: process.version,
+  processor: os.cpus()[0]?.model ?? "unknown",
+  cores: os.availableParallelism()
+})
+
+const ratio = ({ high, low, median }: Ratio): string => `${median.toFixed(2)} (${low.toFixed(2)}-${high.toFixed(2)})`
+
+const micros = (value: number): string => value.toFixed(2)
+
+const whole = (value: number): string => Math.round(value).toLocaleString("en")
+
+const cells = ({ summary: { cpu, rate }, title, unit }: Result): ReadonlyArray<string> => [
+  title,
+  unit,
+  micros(cpu.library),
+  micros(cpu.driver),
+  ratio(cpu.ratio),
+  whole(rate.library),
+  whole(rate.driver),
+  ratio(rate.ratio)
+]
+
+const header = ["case", "per", "CPU us", "driver", "CPU ratio", "per second", "driver", "rate ratio"]
+
+/** A table in Markdown, as the README has it. */
+export const table = (results: ReadonlyArray<Result>, pairs: number): string => {
+  const rows = [header, header.map((_, index) => index < 2 ? "---" : "--:"), ...results.map(cells)]
+  const widths = header.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
+  const line = (row: ReadonlyArray<string>) =>
+    `| ${row.map((cell, index) => pad(cell, widths[index]!, index)).join(" | ")} |`
+  return [
+    "",
+    `Library over driver: medians of ${pairs} pairs; in brackets the 95 % interval of the median ratio.`,
+    `CPU: lower is better. Rate: higher is better.`,
+    "",
+    ...rows.map(line),
+    ""
+  ].join("\n")
+}
+
+const pad = (cell: string, width: number, column: number): string =>
+  column < 2 ? cell.padEnd(width) : cell.padStart(width)

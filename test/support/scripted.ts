@@ -1,0 +1,77 @@
+/**
+ * Sessions on scripted servers, and what their tests have in common.
+ */
+import { assert } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { Cluster } from "../../src/index.ts"
+import { CqlError, Session } from "../../src/index.ts"
+import * as Reply from "./Reply.ts"
+import type * as ScriptedServer from "./ScriptedServer.ts"
+import * as TcpListener from "./TcpListener.ts"
+
+export interface Endpoint {
+  readonly host: string
+  readonly port: number
+}
+
+export const optionsFor = (server: Endpoint): Cluster.Options => ({
+  contactPoints: [`${server.host}:${server.port}`],
+  port: server.port
+})
+
+/** A session with a cluster of its own on that server. */
+export const connect = (
+  server: Endpoint,
+  options: Session.Options = {}
+): Effect.Effect<Session["Service"], CqlError, Scope.Scope> => Session.make({ ...optionsFor(server), ...options })
+
+type Reason = CqlError["reason"]
+
+/** The reason why `effect` fails, which is of this kind. */
+export const reasonOf =
+  <Tag extends Reason["_tag"]>(tag: Tag) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<Extract<Reason, { readonly _tag: Tag }>, A, R> =>
+    Effect.map(Effect.flip(effect), (error) => {
+      assert.instanceOf(error, CqlError)
+      assert.strictEqual(error.reason._tag, tag, error.message)
+      return error.reason as Extract<Reason, { readonly _tag: Tag }>
+    })
+
+export interface Held {
+  /** The most requests that were ever kept waiting together. */
+  readonly most: () => number
+  /** Waits until exactly so many are kept waiting. */
+  readonly awaitHeld: (count: number) => Effect.Effect<void>
+  /** Answers those that have waited longest. */
+  readonly answer: (count?: number) => Effect.Effect<void>
+}
+
+/** Keeps back the answer to whatever matches, until the test gives it. */
+export const hold = (
+  server: ScriptedServer.Scripts,
+  match: ScriptedServer.Match,
+  reply: Reply.Reply | ScriptedServer.Handler = Reply.void,
+  kinds?: ReadonlyArray<ScriptedServer.Kind>
+): Held => {
+  const held: Array<() => void> = []
+  const changes = TcpListener.makeSignal()
+  let most = 0
+  server.on(match, (request) => {
+    const answer = typeof reply === "function" ? reply(request) : reply
+    if (answer === undefined) return undefined
+    const { promise, resolve } = Promise.withResolvers<void>()
+    held.push(resolve)
+    most = Math.max(most, held.length)
+    changes.notify()
+    return Reply.delay(promise, answer)
+  }, kinds)
+  return {
+    most: () => most,
+    awaitHeld: (count) => Effect.asVoid(changes.until(() => held.length === count ? true : undefined)),
+    answer: (count = 1) =>
+      Effect.sync(() => {
+        for (const resolve of held.splice(0, count)) resolve()
+      })
+  }
+}
