@@ -27,7 +27,8 @@ type Node = Profiler.ProfileNode
 
 interface Spent {
   readonly node: Node
-  readonly micros: number
+  /** How often it was found at work. Not the time between samples: in that, other processes may have run. */
+  readonly samples: number
   readonly place: string
 }
 
@@ -51,13 +52,10 @@ const placeOf = (node: Node, parent: Spent | undefined): string => {
 }
 
 const spentByNode = (profile: Profiler.Profile): ReadonlyArray<Spent> => {
-  const micros = new Map<number, number>()
-  const { samples = [], timeDeltas = [] } = profile
-  samples.forEach((id, index) => micros.set(id, (micros.get(id) ?? 0) + Math.max(0, timeDeltas[index] ?? 0)))
   const nodes = new Map(profile.nodes.map((node) => [node.id, node]))
   const all: Array<Spent> = []
   const visit = (node: Node, parent: Spent | undefined): void => {
-    const spent = { node, micros: micros.get(node.id) ?? 0, place: placeOf(node, parent) }
+    const spent = { node, samples: node.hitCount ?? 0, place: placeOf(node, parent) }
     all.push(spent)
     for (const child of node.children ?? []) visit(nodes.get(child)!, spent)
   }
@@ -78,7 +76,7 @@ const sumBy = (
   key: (spent: Spent) => string
 ): ReadonlyArray<readonly [string, number]> => {
   const sums = new Map<string, number>()
-  for (const each of spent) sums.set(key(each), (sums.get(key(each)) ?? 0) + each.micros)
+  for (const each of spent) sums.set(key(each), (sums.get(key(each)) ?? 0) + each.samples)
   return [...sums].toSorted(([, a], [, b]) => b - a)
 }
 
@@ -86,11 +84,13 @@ const sumBy = (
 // The run
 // -----------------------------------------------------------------------------
 
-const listing = (title: string, rows: ReadonlyArray<readonly [string, number]>, total: number, count: number): string =>
+const listing = (title: string, rows: ReadonlyArray<readonly [string, number]>, total: number, cpu: number): string =>
   [
     `\n${title}: microseconds for each, share`,
-    ...rows.map(([key, micros]) =>
-      `${(micros / count).toFixed(3).padStart(9)} ${((100 * micros) / total).toFixed(1).padStart(5)} %  ${key}`
+    ...rows.map(([key, samples]) =>
+      `${((cpu * samples) / total).toFixed(3).padStart(9)} ${
+        ((100 * samples) / total).toFixed(1).padStart(5)
+      } %  ${key}`
     )
   ].join("\n")
 
@@ -117,13 +117,15 @@ const program = Effect.gen(function*() {
   yield* Effect.repeat(block, { times: blocks - 1 })
   const { system, user } = process.cpuUsage(before)
   const profile = yield* record(Effect.repeat(block, { times: blocks - 1 }))
-  const count = blocks * found.count
+  const cpu = (user + system) / (blocks * found.count)
   const spent = spentByNode(profile)
-  const total = spent.reduce((sum, { micros }) => sum + micros, 0)
-  yield* Console.log(`${name}, ${side}: ${((user + system) / count).toFixed(2)} us of CPU for each, not profiled`)
-  yield* Console.log(listing("by folder and package", sumBy(spent, folderOf), total, count))
-  yield* Console.log(listing("by file", sumBy(spent, ({ place }) => place).slice(0, 25), total, count))
-  yield* Console.log(listing("by function", sumBy(spent, functionOf).slice(0, Number(options.functions)), total, count))
+  const total = spent.reduce((sum, { samples }) => sum + samples, 0)
+  const show = (title: string, key: (spent: Spent) => string, most: number) =>
+    Console.log(listing(title, sumBy(spent, key).slice(0, most), total, cpu))
+  yield* Console.log(`${name}, ${side}: ${cpu.toFixed(2)} us of CPU for each, not profiled`)
+  yield* show("by folder and package", folderOf, 20)
+  yield* show("by file", ({ place }) => place, 25)
+  yield* show("by function", functionOf, Number(options.functions))
   const { output } = options
   if (output !== undefined) yield* Effect.promise(() => writeFile(output, JSON.stringify(profile)))
 }).pipe(Effect.scoped)

@@ -63,6 +63,8 @@ export class Cluster extends Context.Service<Cluster, {
    */
   readonly use: <A>(f: (client: RawClient) => PromiseLike<A>) => Effect.Effect<A, CqlError>
   /** @internal */
+  readonly shutdownTimeout: Duration.Input | undefined
+  /** @internal */
   readonly share: (keyspace: string | undefined) => Effect.Effect<SharedClient, CqlError, Scope.Scope>
 }>()("effect-cassandra/Cluster") {
   /**
@@ -335,7 +337,10 @@ const driverConfig = Effect.fnUntraced(function*(
   options: Cluster.Options
 ): Effect.fn.Return<DriverConfig, CqlError> {
   yield* Check.all(checks(options))
-  const { password, username } = options
+  const { password, secureConnectBundle, username } = options
+  if (secureConnectBundle !== undefined) {
+    yield* asReadable("secureConnectBundle", Files.mustBeReadable(secureConnectBundle))
+  }
   return {
     contactPoints: (options.contactPoints ?? []).map((point) => point.trim()),
     port: options.port ?? 9042,
@@ -344,7 +349,7 @@ const driverConfig = Effect.fnUntraced(function*(
     credentials: username === undefined || password === undefined
       ? undefined
       : () => ({ username, password: Redacted.value(password) }),
-    secureConnectBundle: options.secureConnectBundle,
+    secureConnectBundle,
     tls: yield* tlsConfig(options.tls),
     applicationName: options.applicationName,
     applicationVersion: options.applicationVersion,
@@ -382,10 +387,10 @@ const pem = (
   text: string | undefined,
   file: string | undefined
 ): Effect.Effect<string | undefined, CqlError> =>
-  text !== undefined || file === undefined ? Effect.succeed(text) : Effect.mapError(
-    Files.read(file),
-    () => Check.invalid(field, "the path of a file that can be read")
-  )
+  text !== undefined || file === undefined ? Effect.succeed(text) : asReadable(field, Files.read(file))
+
+const asReadable = <A>(field: string, file: Effect.Effect<A, unknown>): Effect.Effect<A, CqlError> =>
+  Effect.mapError(file, () => Check.invalid(field, "the path of a file that can be read"))
 
 const share =
   (options: Cluster.Options, config: DriverConfig) =>
@@ -403,29 +408,29 @@ const share =
 const defaultInFlight = ({ connectionsPerNode, maxRequestsPerConnection }: DriverConfig): number =>
   Math.min(1024, Math.ceil(connectionsPerNode * maxRequestsPerConnection / 2))
 
-const connect = (options: Cluster.Options, config: DriverConfig) => {
-  const once = Driver.open(config)
-  const tries = options.connectSchedule === undefined ? once : Effect.retry(once, {
-    schedule: options.connectSchedule,
-    while: (error) => !isMisconfigured(error)
+const connect = (options: Cluster.Options, config: DriverConfig) =>
+  Effect.suspend(() => {
+    let last: CqlError | undefined
+    const once = Effect.tapError(Driver.open(config), (error) => Effect.sync(() => last = error))
+    const tries = options.connectSchedule === undefined ? once : Effect.retry(once, {
+      schedule: options.connectSchedule,
+      while: (error) => !isMisconfigured(error)
+    })
+    const limit = options.connectTimeout ?? "20 seconds"
+    return Effect.timeoutOrElse(tries, { duration: limit, orElse: () => Effect.fail(connectTimedOut(limit, last)) })
   })
-  const limit = options.connectTimeout ?? "20 seconds"
-  return Effect.timeoutOrElse(tries, { duration: limit, orElse: () => Effect.fail(connectTimedOut(limit)) })
-}
 
 /** Waiting does not mend these. */
 const isMisconfigured = (error: CqlError): boolean =>
   error.reason._tag === "InvalidConfig" || error.reason._tag === "UnsupportedDriver"
 
-const connectTimedOut = (limit: Duration.Input): CqlError => {
-  const timeoutMillis = Duration.toMillis(limit)
-  return Errors.make({
-    reason: new Errors.ClientTimeout({
-      phase: "connect",
-      timeoutMillis,
-      message: `no connection to the cluster within ${timeoutMillis} ms`
-    })
-  })
+/** With what the last try failed on: that is what has to be mended. */
+const connectTimedOut = (limit: Duration.Input, last: CqlError | undefined): CqlError => {
+  const timedOut = Errors.clientTimeout("connect", Duration.toMillis(limit))
+  const reason = last === undefined
+    ? timedOut
+    : new Errors.ClientTimeout({ ...timedOut, message: `${timedOut.message}; the last try: ${last.message}` })
+  return Errors.make({ reason, cause: last?.driverError })
 }
 
 const makeCluster = Effect.fnUntraced(function*(
@@ -452,6 +457,7 @@ const makeCluster = Effect.fnUntraced(function*(
         try: () => f(main.client.raw as unknown as RawClient),
         catch: (error) => Errors.make({ reason: classify(error), cause: error })
       }),
+    shutdownTimeout: options.shutdownTimeout,
     share: (keyspace) =>
       keyspace === undefined || keyspace === config.keyspace ? Effect.succeed(main) : RcMap.get(others, keyspace)
   })

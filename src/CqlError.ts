@@ -164,7 +164,7 @@ export class InvalidConfig
  *
  * **Details**
  *
- * `index` counts from 0; `name` is the marker's name, mostly its column's; `expected` is the CQL type. `found` tells what
+ * `index` counts from 0; `parameter` is the marker's name, mostly its column's; `expected` is the CQL type. `found` tells what
  * kind of value was given and never the value.
  *
  * @category errors
@@ -172,7 +172,7 @@ export class InvalidConfig
  */
 export class InvalidParameter extends ofReason<InvalidParameter>()("InvalidParameter", {
   index: Schema.Number,
-  name: Schema.String,
+  parameter: Schema.String,
   expected: Schema.String,
   found: Schema.String,
   hint: OptionalString

@@ -29,7 +29,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { parseDate, parseInet, parseTime } from "./internal/codec/text.ts"
+import { isDateInRange, parseDate, parseInet, parseTime } from "./internal/codec/text.ts"
 
 /**
  * The CQL types that a schema can be annotated with.
@@ -91,12 +91,18 @@ declare module "effect/Schema" {
  *
  * **Gotchas**
  *
- * A string with half of a surrogate pair has no UTF-8 form, and is refused as a parameter.
+ * A string with half of a surrogate pair has no UTF-8 form, and is refused.
  *
  * @category text
  * @since 0.1.0
  */
-export const Text: Schema.String = Schema.String.annotate({ cqlType: "text" })
+export const Text: Schema.String = Schema.String.check(
+  Schema.makeFilter((text) => text.isWellFormed(), {
+    cqlType: "text",
+    expected: "a string without half of a surrogate pair",
+    representation: { id: "effect-cassandra/isWellFormed", payload: null }
+  })
+)
 
 /**
  * The schema of `ascii` columns, as strings of ASCII characters.
@@ -251,7 +257,7 @@ export const Double: Schema.Number = Schema.Number.annotate({ cqlType: "double" 
  *
  * **Details**
  *
- * The scale is kept as it was written: `1.50` stays apart from `1.5`, though they are equal.
+ * The scale is kept as it was written: `1.50` stays apart from `1.5`, though they are equal. JSON does not keep it.
  *
  * @category numbers
  * @since 0.1.0
@@ -304,6 +310,11 @@ export const Blob: Schema.Uint8Array = Schema.Uint8Array.annotate({ cqlType: "bl
  */
 export const Timestamp: Schema.Date = Schema.Date.annotate({ cqlType: "timestamp" })
 
+const isDate = (text: string): boolean => {
+  const days = parseDate(text)
+  return days !== undefined && isDateInRange(days)
+}
+
 /**
  * The schema of `date` columns, as strings `YYYY-MM-DD`.
  *
@@ -316,7 +327,7 @@ export const Timestamp: Schema.Date = Schema.Date.annotate({ cqlType: "timestamp
  * @since 0.1.0
  */
 const date: Schema.String = Schema.String.check(
-  Schema.makeFilter((text) => parseDate(text) !== undefined, {
+  Schema.makeFilter(isDate, {
     cqlType: "date",
     expected: "a date YYYY-MM-DD",
     representation: { id: "effect-cassandra/isDate", payload: null },

@@ -65,7 +65,10 @@ export class Session extends Context.Service<Session, {
    * @since 0.1.0
    */
   static readonly make = (options: Session.Options): Effect.Effect<Session["Service"], CqlError, Scope.Scope> =>
-    Effect.flatMap(Cluster.make(options), (cluster) => makeSession(cluster, options))
+    Check.all(checks(options)).pipe(
+      Effect.andThen(Cluster.make(options)),
+      Effect.flatMap((cluster) => makeSession(cluster, options))
+    )
 
   /**
    * A session on the cluster of the context.
@@ -146,7 +149,7 @@ export declare namespace Session {
   export interface FromOptions extends Defaults {
     /** By default the cluster's. */
     readonly keyspace?: string | undefined
-    /** How long closing waits for statements under way. By default 10 seconds. */
+    /** How long closing waits for statements under way. By default as long as the cluster says. */
     readonly shutdownTimeout?: Duration.Input | undefined
   }
 
@@ -189,7 +192,7 @@ const makeSession = Effect.fnUntraced(function*(
     Effect.sync(() =>
       new Core(shared, Settle.defaults(withCloudDefaults(options, shared.client.raw.metadata.isDbaas())))
     ),
-    (core) => drain(core, Duration.toMillis(options.shutdownTimeout ?? "10 seconds"))
+    (core) => drain(core, Duration.toMillis(options.shutdownTimeout ?? cluster.shutdownTimeout ?? "10 seconds"))
   )
   return Session.of({ cql: makeCql<never>(() => core), keyspace: shared.client.keyspace, cluster, core })
 })

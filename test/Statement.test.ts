@@ -324,7 +324,7 @@ it.layer(Keyspace.layer, { excludeTestServices: true, timeout: "60 seconds" })("
         yield* createUsers
         const reason = yield* reasonOf(cql`INSERT INTO users ${cql.insert({ id: ada.id, visits: secret })}`)
         assert(reason._tag === "InvalidParameter")
-        assert.deepStrictEqual([reason.index, reason.name, reason.expected], [1, "visits", "bigint"])
+        assert.deepStrictEqual([reason.index, reason.parameter, reason.expected], [1, "visits", "bigint"])
         assert.include(reason.found, "string")
       }))
 

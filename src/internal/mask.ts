@@ -16,6 +16,9 @@ const maxLength = 4096
 /** A message may repeat the beginning of a long value only. From so many characters on it is taken for that value. */
 const prefixLength = 16
 
+/** No type of CQL is nested so deep. */
+const maxDepth = 64
+
 /** Shorter quotes from a document tell nothing. */
 const shortest = 3
 
@@ -26,12 +29,17 @@ const shortWord = /^(?:[\p{L}\p{N}_]{1,7}|.{1,2})$/su
 export const maskValues = (message: string, values: ReadonlyArray<unknown>): string => {
   if (values.length === 0) return cut(message, [])
   const forms = new Forms()
-  for (const value of values) forms.add(value)
+  try {
+    for (const value of values) forms.add(value)
+  } catch {
+    // A value that cannot be looked at (a getter throws, a secret was wiped) may be anywhere in the message.
+    return mask
+  }
   // Twice as long as what is kept: a value across the cut has to be seen whole.
   return cut(message, forms.find(message.slice(0, 2 * maxLength)))
 }
 
-const passwords = /(\bpassword\s*=\s*\[?)('(?:[^']|'')*'?|\$\$[\s\S]*?(?:\$\$|$))/gi
+const passwords = /(\bpassword\s*(?:=\s*)?\[?)('(?:[^']|'')*'?|\$\$[\s\S]*?(?:\$\$|$))/gi
 
 /** A role statement's password masked: a statement has no marker for it, so its text spells it out. */
 export const maskPasswords = (text: string): string => text.replace(passwords, `$1${mask}`)
@@ -69,6 +77,7 @@ class Forms {
   /** Texts that may have been read as JSON, so that a message repeats a part of them in quotes. */
   private readonly documents = new Set<string>()
   private readonly seen = new Set<object>()
+  private depth = 0
 
   add(value: unknown): void {
     switch (typeof value) {
@@ -101,25 +110,28 @@ class Forms {
   }
 
   private addString(text: string): void {
-    this.addText(text)
-    this.addText(text.trim())
-    this.addText(text.replaceAll("'", "''"))
-    this.addText(JSON.stringify(text).slice(1, -1))
+    if (text.length >= shortest) this.documents.add(text)
+    if (/^\s*[{["]/.test(text)) this.addJson(text)
+    // Of a longer text, no more than its beginning can be in what is searched.
+    const start = text.slice(0, 2 * maxLength)
+    this.addText(start)
+    this.addText(start.trim())
+    this.addText(start.replaceAll("'", "''"))
+    this.addText(JSON.stringify(start).slice(1, -1))
     if (/^[\da-f]{8}-[\da-f-]{27}$/i.test(text)) this.addText(text.toLowerCase())
-    if (/^\s*[{["]/.test(text)) this.addDocument(text)
   }
 
-  /** JSON, as `INSERT ... JSON ?` binds it: the server tells of what is in it. */
-  private addDocument(text: string): void {
-    this.documents.add(text)
+  /** As `INSERT ... JSON ?` binds it: the server tells of what is in it. */
+  private addJson(text: string): void {
+    let parsed: unknown
     try {
-      const parsed: unknown = JSON.parse(text)
-      // The names at the top are names of columns, and those should be told.
-      if (isPlain(parsed)) { for (const value of Object.values(parsed)) this.add(value) }
-      else this.add(parsed)
+      parsed = JSON.parse(text)
     } catch {
-      // Not JSON, which may be what the message is about: its quoted parts are still found.
+      return
     }
+    // The names at the top are names of columns: the message is of no use without them.
+    if (isPlain(parsed)) this.addAll(Object.values(parsed))
+    else this.add(parsed)
   }
 
   private addNumber(value: number): void {
@@ -140,13 +152,16 @@ class Forms {
     if (BigDecimal.isBigDecimal(value)) return this.addWord(BigDecimal.format(value))
     if (value instanceof Map) return this.addAll([...value.keys(), ...value.values()])
     if (Array.isArray(value) || value instanceof Set) return this.addAll(value)
-    if (!isPlain(value)) this.addPrinted(value)
-    this.addAll(Object.keys(value))
+    if (isPlain(value)) this.addAll(Object.keys(value))
+    else this.addPrinted(value)
     this.addAll(Object.values(value))
   }
 
   private addAll(values: Iterable<unknown>): void {
+    if (this.depth === maxDepth) return
+    this.depth++
     for (const value of values) this.add(value)
+    this.depth--
   }
 
   /** Classes of the driver's or of the application's: uuid, inet, long, duration. */

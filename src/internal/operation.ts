@@ -22,7 +22,6 @@ import * as Nodes from "./driver/nodes.ts"
 import { ExecuteRequest, QueryRequest } from "./driver/requests.ts"
 import type { QueryParameters, Request } from "./driver/requests.ts"
 import type { Response } from "./driver/responses.ts"
-import { maskValues } from "./mask.ts"
 import { prepare, prepareAgain } from "./prepare.ts"
 import type { Settings } from "./settings.ts"
 import type { KnownStatement, Prepared, RowsPage } from "./statements.ts"
@@ -69,7 +68,10 @@ export class Operation<A, E = never> {
   private route: Nodes.Route | undefined
   private timestamp: number | undefined
   private sentAt = 0
+  /** Whether the attempt ends at the deadline of the whole operation, and not at its own limit. */
+  private isLast = false
   private tried: Array<Host> | undefined
+  private failures: Array<Errors.Reason> | undefined
   private attempts: Array<Errors.Attempt> | undefined
   private preparedAgainOn: Host | undefined
   private holdsPlace = false
@@ -97,12 +99,15 @@ export class Operation<A, E = never> {
 
   // --- admit
 
-  start(): void {
-    if (this.core.closed) return this.resume(Exit.fail(sessionClosed(this.query.text)))
+  /** What goes on with a result that was begun is part of what a close waits for. */
+  start(goesOn: boolean): void {
+    if (this.core.closed && !goesOn) return this.resume(Exit.fail(Errors.sessionClosed(this.query.text)))
     this.core.enter()
     const { admission } = this.shared
     if (admission.tryEnter()) return this.admitted()
-    if (!admission.enqueue(this)) return this.fail(admissionRefused(admission))
+    if (!admission.enqueue(this)) {
+      return this.end(Exit.fail(Errors.admissionRefused(loadOf(admission), this.query.text)))
+    }
     this.startTimer("queue")
   }
 
@@ -121,8 +126,21 @@ export class Operation<A, E = never> {
   private isPrepared(error: unknown, prepared: Prepared | undefined): void {
     this.stopTimer()
     if (this.done) return this.release()
-    if (prepared === undefined) return this.failWith(error)
+    if (prepared === undefined) return this.notPrepared(error)
     this.encode(prepared)
+  }
+
+  /** Whatever happened, the statement itself was not executed. */
+  private notPrepared(error: unknown, host?: Host): void {
+    if (isTimeout(error)) {
+      return this.fail(Errors.clientTimeout("prepare", this.settings.attemptMillis), error, host?.address)
+    }
+    const reason = this.reasonOf(error, host)
+    if (wasNotSent(error)) return this.fail(this.noHostAvailable(reason), error)
+    const unwritten = reason._tag === "ConnectionError"
+      ? new Errors.ConnectionError({ written: false, message: reason.message })
+      : reason
+    this.fail(unwritten, error, host?.address)
   }
 
   // --- encode
@@ -161,7 +179,8 @@ export class Operation<A, E = never> {
     if (remaining <= 0) return this.fail(this.timedOut("operation"))
     this.sentAt = now
     this.request = this.makeRequest()
-    const millis = Math.min(remaining, this.settings.attemptMillis)
+    this.isLast = remaining < this.settings.attemptMillis
+    const millis = this.isLast ? remaining : this.settings.attemptMillis
     this.shared.client.send(host, this.request, millis, (error, response) => this.answered(host, error, response))
   }
 
@@ -193,47 +212,68 @@ export class Operation<A, E = never> {
     if (this.done) return this.release()
     if (response !== undefined) return this.succeed(host, response as Response<RowsPage | null>)
     if (isUnprepared(error) && this.preparedAgainOn !== host) return this.prepareAgain(host)
-    this.record(host, error)
+    if (isAboutRows(error)) return this.failWith(error, host)
+    const reason = this.reasonOf(error, host)
+    this.record(host, reason)
     if (wasNotSent(error)) return this.attempt()
-    this.failWith(error, host)
+    this.fail(reason, error, host.address)
   }
 
   private prepareAgain(host: Host): void {
     this.preparedAgainOn = host
+    this.startTimer("prepare")
     prepareAgain(this.shared, this.statement, host, this.settings.attemptMillis, (error, prepared) => {
+      this.stopTimer()
       if (this.done) return this.release()
-      if (prepared === undefined) return this.failWith(error, host)
+      if (prepared === undefined) return this.notPreparedAgain(host, error)
       if (this.bind(prepared)) this.send(host)
     })
   }
 
-  private record(host: Host, error: unknown): void {
+  private notPreparedAgain(host: Host, error: unknown): void {
+    if (!wasNotSent(error)) return this.notPrepared(error, host)
+    this.record(host, this.reasonOf(error, host))
+    this.attempt()
+  }
+
+  private record(host: Host, reason: Errors.Reason): void {
     this.tried ??= []
     this.tried.push(host)
+    this.failures ??= []
+    this.failures.push(reason)
     this.attempts ??= []
     this.attempts.push({
       node: host.address,
-      outcome: outcomeOf(error),
+      outcome: reason._tag,
       durationMillis: Math.round(performance.now() - this.sentAt)
     })
   }
 
   private succeed(host: Host, response: Response<RowsPage | null>): void {
-    this.release()
     this.done = true
-    this.resume(this.finish({ page: response.value, flags: response.flags, coordinator: host.address }))
+    // Before it is released: where more is asked for, the session must not be idle in between.
+    const result = this.finish({ page: response.value, flags: response.flags, coordinator: host.address })
+    this.release()
+    this.resume(result)
   }
 
   private failWith(error: unknown, host?: Host): void {
     if (error instanceof NullInRow) return this.end(Exit.fail(RowSchema.nullInRow(error)))
     if (Schema.isSchemaError(error)) return this.end(Exit.fail(error))
-    const reason = this.isTooLate(error) ? this.timedOut("operation") : reasonOf(error, this.query.values)
-    this.fail(reason, error, host?.address)
+    this.fail(this.reasonOf(error, host), error, host?.address)
   }
 
-  /** The last attempt is cut short by the deadline of the whole operation: then that is what ended. */
-  private isTooLate(error: unknown): boolean {
-    return isTimeout(error) && performance.now() >= this.deadline
+  private reasonOf(error: unknown, host: Host | undefined): Errors.Reason {
+    if (error instanceof ParameterMismatch) return invalidParameter(error)
+    if (error instanceof NotSent) return new Errors.ConnectionError({ written: false, message: error.message })
+    if (this.isLast && isTimeout(error)) return this.timedOut("operation")
+    const { text, values } = this.query
+    return classify(error, {
+      values,
+      statement: text,
+      timeoutMillis: this.settings.attemptMillis,
+      ...(host === undefined ? {} : { node: host.address })
+    })
   }
 
   private fail(reason: Errors.Reason, cause?: unknown, coordinator?: string): void {
@@ -294,12 +334,14 @@ export class Operation<A, E = never> {
   }
 
   private timedOut(phase: Phase): Errors.Reason {
-    const { timeoutMillis } = this.settings
-    return new Errors.ClientTimeout({ phase, timeoutMillis, message: timeoutMessage(phase, timeoutMillis) })
+    return Errors.clientTimeout(phase, this.settings.timeoutMillis)
   }
 
-  private noHostAvailable(): Errors.Reason {
-    const nodes = Nodes.whyNone(this.shared.client.policy, this.tried ?? noNodes)
+  private noHostAvailable(otherwise?: Errors.Reason): Errors.Reason {
+    const nodes = Nodes.whyNone(this.shared.client.policy, (host) => {
+      const asked = this.tried?.indexOf(host) ?? -1
+      return (asked < 0 ? otherwise : this.failures?.[asked])?.message
+    })
     return new Errors.NoHostAvailable({ nodes, message: "no node can be asked" })
   }
 }
@@ -317,20 +359,12 @@ const isTimeout = (error: unknown): boolean => (error as { readonly name?: strin
 const wasNotSent = (error: unknown): boolean =>
   error instanceof NotSent || (error as { readonly requestNotWritten?: boolean }).requestNotWritten === true
 
-const outcomeOf = (error: unknown): string =>
-  error instanceof NullInRow || Schema.isSchemaError(error) ? "SchemaError" : reasonOf(error, [])._tag
-
-const reasonOf = (error: unknown, values: ReadonlyArray<unknown>): Errors.Reason => {
-  if (error instanceof ParameterMismatch) return invalidParameter(error)
-  if (error instanceof NotSent) return new Errors.ConnectionError({ written: false, message: error.message })
-  if (error instanceof Error) error.message = maskValues(error.message, values)
-  return classify(error)
-}
+const isAboutRows = (error: unknown): boolean => error instanceof NullInRow || Schema.isSchemaError(error)
 
 const invalidParameter = (error: ParameterMismatch): Errors.Reason => {
   const { expected, found, hint, index, name } = error
   const message = `parameter ${index + 1} (${name}): expected ${expected}, found ${found}`
-  return new Errors.InvalidParameter({ index, name, expected, found, hint, message })
+  return new Errors.InvalidParameter({ index, parameter: name, expected, found, hint, message })
 }
 
 const wrongCount = (markers: number, values: number): Errors.Reason =>
@@ -339,20 +373,4 @@ const wrongCount = (markers: number, values: number): Errors.Reason =>
       "a value interpolated inside quotes is part of a text and no marker, and a ? that is written out is one more"
   })
 
-const timeoutMessage = (phase: Phase, millis: number): string =>
-  phase === "queue"
-    ? `no place among the requests in flight became free within ${millis} ms`
-    : phase === "prepare"
-    ? `the statement was not prepared within ${millis} ms`
-    : `the statement did not end within ${millis} ms`
-
-export const sessionClosed = (statement: string): CqlError =>
-  Errors.make({ reason: new Errors.SessionClosed({ message: "the session is closed" }), statement })
-
-const admissionRefused = (admission: Admission): Errors.Reason =>
-  new Errors.AdmissionRefused({
-    inFlight: admission.inFlight,
-    queued: admission.queued,
-    limit: admission.limit,
-    message: `${admission.inFlight} requests are in flight and ${admission.queued} wait: no more is taken`
-  })
+const loadOf = ({ inFlight, limit, queued }: Admission) => ({ inFlight, queued, limit })

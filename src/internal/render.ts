@@ -300,8 +300,8 @@ const timeoutHints = {
 
 /** The reasons whose hint needs nothing of their fields. */
 const hints: Partial<Record<Reason["_tag"], string>> = {
-  NoHostAvailable: "is the cluster up, and are the contact points, the port and the data center right?",
-  AuthenticationError: "check `credentials`: the role must exist, have LOGIN = true, and this password",
+  NoHostAvailable: "is the cluster up? Check contact points, port and data center, and whether it asks for TLS",
+  AuthenticationError: "check `username` and `password`: the role must exist, and have LOGIN = true",
   Unauthorized: "a superuser can GRANT the permission that the message names",
   AlreadyExists: "write IF NOT EXISTS if that is fine",
   Unavailable: "a node is down, or the replication factor is too small for the consistency",

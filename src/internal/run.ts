@@ -44,13 +44,24 @@ const request = <A, E = never>(
   query: Query,
   settings: Settings,
   pageState: Buffer | undefined,
-  finish: Finish<A, E>
+  finish: Finish<A, E>,
+  goesOn = false
 ): Effect.Effect<A, Failure | E> =>
   Effect.callback((resume) => {
     const operation = new Operation(core, query, settings, pageState, finish, resume)
-    operation.start()
+    operation.start(goesOn)
     return Effect.sync(() => operation.abandon())
   })
+
+/**
+ * More pages of a result that is collected: a close waits for them as for the first, where a stream would end.
+ *
+ * To be called while the page before them still counts as in flight.
+ */
+const more = <A, E>(core: Core, effect: Effect.Effect<A, E>): Effect.Effect<A, E> => {
+  core.enter()
+  return Effect.ensuring(effect, Effect.sync(() => core.exit()))
+}
 
 const decodeRows = <A>(page: RowsPage): Effect.Effect<ReadonlyArray<A>, Failure> =>
   page.decoder.decode === undefined
@@ -79,7 +90,7 @@ export const allRows = <A>(
     const { page } = outcome
     if (page === null) return noRows
     if (page.pageState === undefined && page.rows.length <= settings.maxRows) return decodeRows<A>(page)
-    return Effect.flatMap(decodePage<A>(outcome), (first) => theRest(core, query, settings, first))
+    return more(core, Effect.flatMap(decodePage<A>(outcome), (first) => theRest(core, query, settings, first)))
   })
 
 const theRest = Effect.fnUntraced(function*<A>(
@@ -91,7 +102,7 @@ const theRest = Effect.fnUntraced(function*<A>(
   const rows = [...first.rows]
   let { pageState } = first
   while (pageState !== undefined && rows.length <= settings.maxRows) {
-    const page: DecodedPage<A> = yield* onePage<A>(core, query, settings, pageState)
+    const page: DecodedPage<A> = yield* request(core, query, settings, pageState, decodePage<A>, true)
     for (const row of page.rows) rows.push(row)
     pageState = page.pageState
   }
@@ -119,12 +130,13 @@ const seekFirst = <A, B, E>(
   request<B, E>(core, query, settings, pageState, ({ page }) => {
     if (page === null) return none()
     if (page.rows.length === 0) {
-      return page.pageState === undefined ? none() : seekFirst(core, query, settings, page.pageState, found, none)
+      if (page.pageState === undefined) return none()
+      return more(core, seekFirst(core, query, settings, page.pageState, found, none))
     }
     const [row] = page.rows
     if (page.decoder.decode === undefined) return found(row as A)
     return Effect.flatMap(decodeRows<A>({ ...page, rows: [row] }), (rows) => found(rows[0]!))
-  })
+  }, pageState !== undefined)
 
 export const firstRow = <A>(
   core: Core,

@@ -143,7 +143,7 @@ const refusal = (value: unknown, index: number, name?: string): Reason | undefin
   const [found, hint] = mistake
   return new Errors.InvalidParameter({
     index,
-    name: name ?? "",
+    parameter: name ?? "",
     expected: "a plain value",
     found,
     hint,

@@ -38,6 +38,18 @@ export const reasonOf =
       return error.reason as Extract<Reason, { readonly _tag: Tag }>
     })
 
+/** Runs `effect`, and waits until the session's client has told of a node. */
+export const untilNode = (
+  event: "hostUp" | "hostDown" | "hostAdd" | "hostRemove",
+  { cluster }: Session["Service"],
+  effect: Effect.Effect<void>
+): Effect.Effect<void, CqlError> =>
+  cluster.use((client) => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    client.once(event, () => resolve())
+    return Effect.runPromise(effect).then(() => promise)
+  })
+
 export interface Held {
   /** The most requests that were ever kept waiting together. */
   readonly most: () => number

@@ -48,44 +48,49 @@ export const toColumnType = (className: string): ColumnType => {
 
 const parse = (text: string): Parsed | undefined => {
   const parser = new Parser(text)
-  const parsed = parser.type()
-  return parser.atEnd() ? parsed : undefined
+  const parsed = parser.type(0)
+  return parser.isComplete() ? parsed : undefined
 }
+
+// Far beyond any real type, and far below what the stack holds.
+const maximumDepth = 64
 
 class Parser {
   private offset = 0
+  private broken = false
   private readonly text: string
 
   constructor(text: string) {
     this.text = text
   }
 
-  atEnd(): boolean {
-    return this.offset === this.text.length
+  isComplete(): boolean {
+    return !this.broken && this.offset === this.text.length
   }
 
-  type(): Parsed {
-    return { name: this.word(), parameters: this.take("(") ? this.parameters() : [] }
+  type(depth: number): Parsed {
+    const name = this.word()
+    return { name, parameters: this.take("(") ? this.parameters(depth + 1) : [] }
   }
 
-  private parameters(): Array<Parameter> {
+  private parameters(depth: number): Array<Parameter> {
     const parameters: Array<Parameter> = []
-    while (!this.atEnd() && !this.take(")")) {
-      parameters.push(this.parameter())
+    this.broken ||= depth > maximumDepth
+    while (!this.broken && !this.take(")")) {
+      const parameter = this.parameter(depth)
+      parameters.push(parameter)
+      this.broken ||= parameter.name === ""
       this.take(",")
     }
     return parameters
   }
 
-  private parameter(): Parameter {
+  private parameter(depth: number): Parameter {
     const start = this.offset
     const field = this.word()
-    if (this.take(":")) return { ...this.type(), field }
+    if (this.take(":")) return { ...this.type(depth), field }
     this.offset = start
-    const type = this.type()
-    // Without this a text that is no class name would be read for ever.
-    if (type.name === "") this.offset = this.text.length + 1
-    return { ...type, field: undefined }
+    return { ...this.type(depth), field: undefined }
   }
 
   private word(): string {

@@ -12,7 +12,7 @@ import type { Column } from "./ColumnType.ts"
 import { format } from "./ColumnType.ts"
 import type { NullInRow, RowField, RowShape } from "./Decoder.ts"
 import { compileRows } from "./Decoder.ts"
-import { acceptsNull, describe, fit, isOnlyChecked, mismatch } from "./fit.ts"
+import { acceptsNull, describe, fit, isCheckedBefore, isOnlyChecked, mismatch } from "./fit.ts"
 import { classShape } from "./rowClass.ts"
 import { compile } from "./schemaCompiler.ts"
 
@@ -90,7 +90,7 @@ interface Proof {
 /** `undefined` when the rows have to go through the whole schema. */
 const proveFields = (ast: SchemaAST.AST, { columns, positions }: Result): Proof | undefined => {
   if (ast._tag !== "Objects" || ast.checks !== undefined || ast.encoding !== undefined) return undefined
-  if (ast.indexSignatures.length > 0) return undefined
+  if (ast.indexSignatures.length > 0 || isCheckedBefore(ast)) return undefined
   const fields: Array<RowField> = []
   const unproved: Array<SchemaAST.PropertySignature> = []
   for (const property of ast.propertySignatures) {
@@ -165,7 +165,7 @@ const decodeRows = (ast: SchemaAST.AST, construct: Construct, columns: ReadonlyA
       for (let row = 0; row < rows.length; row++) {
         const effect = decode(rows[row])
         // A schema that answers at once costs no fiber; the first that does not leaves the rest to the runtime.
-        if (!Exit.isExit(effect)) return decodeRest(decode, construct, columns, rows, decoded, effect)
+        if (!Exit.isExit(effect)) return decodeRest(decode, construct, columns, rows, decoded)
         const exit = effect as Exit.Exit<any, SchemaIssue.Issue>
         if (Exit.isFailure(exit)) return Exit.failCause(Cause.map(exit.cause, rowError(rows, row, columns)))
         decoded.push(construct === undefined ? exit.value : construct(exit.value))
@@ -179,16 +179,14 @@ const decodeRest = (
   construct: Construct,
   columns: ReadonlyArray<Column>,
   rows: ReadonlyArray<unknown>,
-  decoded: Array<unknown>,
-  pending: ReturnType<DecodeRow>
+  decoded: Array<unknown>
 ): ReturnType<DecodeRows> => {
   const from = decoded.length
   return Effect.map(
-    Effect.forEach(rows.slice(from), (row, index) =>
-      Effect.mapError(
-        index === 0 ? pending : decode(row),
-        (issue: SchemaIssue.Issue) => rowError(rows, from + index, columns)(issue)
-      )),
+    Effect.forEach(
+      rows.slice(from),
+      (row, index) => Effect.mapError(decode(row), rowError(rows, from + index, columns))
+    ),
     (rest) => [...decoded, ...(construct === undefined ? rest : rest.map((row) => construct(row)))]
   )
 }

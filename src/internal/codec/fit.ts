@@ -22,7 +22,7 @@ export const fit = (ast: SchemaAST.AST, type: ColumnType): Fit => {
   const declared = declaredType(ast)
   if (declared !== undefined && !agrees(declared, type)) return "impossible"
   const base = fitOfNode(ast, type)
-  return base === "proved" && !checksAreProved(ast.checks, type) ? "possible" : base
+  return base === "proved" && !checksAreProved(ast.checks, type) || isCheckedBefore(ast) ? atMostPossible(base) : base
 }
 
 export const acceptsNull = (ast: SchemaAST.AST): boolean => {
@@ -40,6 +40,10 @@ export const acceptsNull = (ast: SchemaAST.AST): boolean => {
       return false
   }
 }
+
+/** A schema that was flipped has the checks of its other side, which run before its own. */
+export const isCheckedBefore = (ast: SchemaAST.AST): boolean =>
+  "encodingChecks" in ast && ast.encodingChecks !== undefined
 
 /** Whether to decode a value is only to check it, and gives back the value itself. */
 export const isOnlyChecked = (ast: SchemaAST.AST): boolean => {
@@ -176,9 +180,23 @@ const fitOfUnion = (ast: SchemaAST.Union, type: ColumnType): Fit => {
 const fitOfArray = (ast: SchemaAST.Arrays, type: ColumnType): Fit => {
   if (type.type === "tuple") return fitOfTuple(ast, type.elements)
   if (type.type !== "list" && type.type !== "vector") return "impossible"
+  if (type.type === "vector" && !lengthsOf(ast).every((length) => includes(length, type.dimension))) return "impossible"
   const elements = worst([...ast.elements, ...ast.rest].map((element) => fit(element, type.element)))
   return ast.elements.length === 0 && ast.rest.length === 1 ? elements : atMostPossible(elements)
 }
+
+interface Lengths {
+  readonly minimum: number
+  readonly maximum: number
+}
+
+const includes = ({ maximum, minimum }: Lengths, length: number): boolean => minimum <= length && length <= maximum
+
+/** What an array's checks say of its length. */
+const lengthsOf = (ast: SchemaAST.Arrays): ReadonlyArray<Lengths> =>
+  (ast.checks ?? []).map((check) => representationOf(check.annotations))
+    .filter((representation) => representation?.id === "effect/schema/isBetweenLength")
+    .map((representation) => representation!.payload as Lengths)
 
 /** Any element of a tuple can be null. */
 const fitOfTuple = (ast: SchemaAST.Arrays, types: ReadonlyArray<ColumnType>): Fit => {
@@ -279,10 +297,10 @@ const provedChecks: Readonly<Record<string, (type: ColumnType, payload: any) => 
   "effect/schema/isBetweenBigInt": (type, { maximum, minimum, ...exclusive }) =>
     (type.type === "bigint" || type.type === "counter") && Object.keys(exclusive).length === 0 &&
     BigInt(minimum) <= -(2n ** 63n) && BigInt(maximum) >= 2n ** 63n - 1n,
-  "effect/schema/isBetweenLength": (type, { maximum, minimum }) =>
-    type.type === "vector" && minimum <= type.dimension && maximum >= type.dimension,
+  "effect/schema/isBetweenLength": (type, lengths) => type.type === "vector" && includes(lengths, type.dimension),
   "effect/schema/isAscii": (type) => type.type === "ascii",
   "effect/schema/isGUID": (type) => type.type === "uuid" || type.type === "timeuuid",
+  "effect-cassandra/isWellFormed": (type) => strings.has(type.type),
   "effect-cassandra/isTimeUuid": (type) => type.type === "timeuuid",
   "effect-cassandra/isDate": (type) => type.type === "date",
   "effect-cassandra/isTime": (type) => type.type === "time",
@@ -301,10 +319,9 @@ export const describe = (ast: SchemaAST.AST): string => {
   return declaredText(ast) ?? describeNode(ast)
 }
 
-const declaredText = (ast: SchemaAST.AST): string | undefined => {
-  const declared = declaredType(ast)
-  return declared === "list" || declared === "set" || declared === "map" || declared === "tuple" ? undefined : declared
-}
+/** Of a collection, what it is made of says more. */
+const declaredText = (ast: SchemaAST.AST): string | undefined =>
+  ast._tag === "Arrays" || (ast._tag === "Declaration" && ast.typeParameters.length > 0) ? undefined : declaredType(ast)
 
 const words: Readonly<Partial<Record<SchemaAST.AST["_tag"], string>>> = {
   BigInt: "bigint",
@@ -338,10 +355,13 @@ const describeLiteral = (literal: SchemaAST.LiteralValue): string =>
     typeof literal as "string" | "number" | "bigint" | "boolean"
   ]
 
-const describeArray = (ast: SchemaAST.Arrays): string =>
-  ast.rest.length === 0
-    ? `tuple<${ast.elements.map(describe).join(", ")}>`
-    : `list<${[...ast.elements, ...ast.rest].map(describe).filter(isFirst).join(" or ")}>`
+const describeArray = (ast: SchemaAST.Arrays): string => {
+  if (ast.rest.length === 0) return `tuple<${ast.elements.map(describe).join(", ")}>`
+  const element = [...ast.elements, ...ast.rest].map(describe).filter(isFirst).join(" or ")
+  return declaredType(ast) === "vector"
+    ? `vector<${[element, ...lengthsOf(ast).map(({ maximum }) => maximum)].join(", ")}>`
+    : `list<${element}>`
+}
 
 const describeDeclaration = (ast: SchemaAST.Declaration): string => {
   const known = simple.find(([declaration]) => declaration.run === ast.run)

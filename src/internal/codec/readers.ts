@@ -6,7 +6,7 @@ import { codeGeneration } from "./codeGeneration.ts"
 import type { ColumnType, ScalarName } from "./ColumnType.ts"
 import { format } from "./ColumnType.ts"
 import { MalformedResponse } from "./MalformedResponse.ts"
-import { formatDate, formatInet, formatTime, formatUuid, nanosecondsPerDay } from "./text.ts"
+import { daysBefore1970, formatDate, formatInet, formatTime, formatUuid, nanosecondsPerDay } from "./text.ts"
 
 /** Node's own fast conversions, which its type definitions leave out. */
 export interface Page extends Buffer {
@@ -215,8 +215,7 @@ const scalarReaders: Readonly<Record<ScalarName, ValueReader>> = {
   blob: readBlob,
   boolean: (page, start) => page[start] !== 0,
   counter: readBigInt,
-  // The protocol counts from 2^31 days before 1970, so that every date is positive.
-  date: (page, start) => formatDate(page.readUInt32BE(start) - 0x8000_0000),
+  date: (page, start) => formatDate(page.readUInt32BE(start) - daysBefore1970),
   decimal: readDecimal,
   double: (page, start) => page.readDoubleBE(start),
   duration: readDuration,

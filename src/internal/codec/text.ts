@@ -44,6 +44,11 @@ export const parseDate = (text: string): number | undefined => {
   return formatDate(days).endsWith(text.slice(-5)) ? days : undefined
 }
 
+/** The protocol counts from 2^31 days before 1970, so that every date is a positive number of 32 bits. */
+export const daysBefore1970 = 0x8000_0000
+
+export const isDateInRange = (days: number): boolean => days >= -daysBefore1970 && days < daysBefore1970
+
 const daysSinceEpoch = (year: number, month: number, day: number): number => {
   const yearFromMarch = month <= 2 ? year - 1 : year
   const era = Math.floor(yearFromMarch / 400)

@@ -7,7 +7,7 @@ import type { ColumnType, ScalarName, UserDefinedField } from "./ColumnType.ts"
 import { format } from "./ColumnType.ts"
 import type { Output } from "./Output.ts"
 import { fixedLength, vectorElementLength } from "./readers.ts"
-import { parseDate, parseInet, parseTime, parseUuid } from "./text.ts"
+import { daysBefore1970, isDateInRange, parseDate, parseInet, parseTime, parseUuid } from "./text.ts"
 
 /** Writes the bytes of a value alone. */
 export type ValueWriter = (output: Output, value: unknown) => void
@@ -62,7 +62,7 @@ const kindOfObject = (value: object): string => {
   if (Array.isArray(value)) return "an array"
   const name = (value as { readonly constructor?: { readonly name?: unknown } }).constructor?.name
   if (typeof name !== "string" || name === "" || name === "Object") return "an object"
-  return `${/^[AEIOU]/i.test(name) ? "an" : "a"} ${name}`
+  return `${/^[AEIO]/i.test(name) ? "an" : "a"} ${name}`
 }
 
 export const makeElementWriter = (type: ColumnType): ElementWriter => {
@@ -271,17 +271,19 @@ const toMilliseconds = (value: unknown): number => {
     if (Number.isNaN(milliseconds)) throw new Misfit("an invalid Date")
     return milliseconds
   }
-  if (DateTime.isDateTime(value)) return DateTime.toEpochMillis(value)
+  if (DateTime.isDateTime(value)) {
+    const milliseconds = DateTime.toEpochMillis(value)
+    if (!Number.isInteger(milliseconds)) throw new Misfit("a DateTime with a fraction of a millisecond")
+    return milliseconds
+  }
   return misfit(value, typeof value === "number" || typeof value === "string" ? "make a Date of it" : undefined)
 }
-
-const daysBefore1970 = 0x8000_0000
 
 const writeDate: ValueWriter = (output, value) => {
   if (typeof value !== "string") return misfit(value, "this type takes a string YYYY-MM-DD")
   const days = parseDate(value)
   if (days === undefined) throw new Misfit("a string that is not a date", "this type takes YYYY-MM-DD")
-  if (days < -daysBefore1970 || days >= daysBefore1970) throw new Misfit("a date beyond 32 bits of days")
+  if (!isDateInRange(days)) throw new Misfit("a date beyond 32 bits of days")
   const start = output.advance(4)
   output.view.setUint32(start, days + daysBefore1970)
 }

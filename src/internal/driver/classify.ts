@@ -130,7 +130,7 @@ const authentication = (message: string): Reason =>
 const options: ReadonlyArray<readonly [pattern: RegExp, field: string, expected: string]> = [
   [/contacts? points?/i, "contactPoints", "one or more addresses or names, each with or without a port"],
   [/localDataCenter|Datacenter .* was not found/i, "localDataCenter", "the name of a data center of the cluster"],
-  [/username|password/i, "credentials", "a user name and a password"],
+  [/username|password/i, "username", "the name of a role, and `password` its password"],
   [/secureConnectBundle|secure bundle/i, "secureConnectBundle", "the path of a secure connect bundle"],
   [/SSL options/i, "tls", "nothing, for the secure connect bundle brings its own"],
   [/applicationName/, "applicationName", "a string"],
@@ -141,7 +141,7 @@ const options: ReadonlyArray<readonly [pattern: RegExp, field: string, expected:
 /** A `TypeError` elsewhere than in the check of options is a defect, and no fault of the user's options. */
 const isAboutOptions = (failure: Failure): boolean =>
   typeof failure.message === "string" &&
-  (/ (?:must be|should be|is not a valid|not defined|not valid|can not be|provided)\b/.test(failure.message) ||
+  (/ (?:must be|should be|is not a valid|not defined|not valid|is invalid|can not be)\b/.test(failure.message) ||
     options.some(([pattern]) => pattern.test(failure.message as string)))
 
 const invalidConfig = (failure: Failure, context: Context): Reason => {
@@ -160,8 +160,8 @@ const number = (value: unknown): number => typeof value === "number" ? value : 0
 
 const string = (value: unknown): string => typeof value === "string" ? value : ""
 
-const consistencyOf = (failure: Failure): Consistency | undefined =>
-  Consistencies.fromCode(number(failure.consistencies))
+const consistencyOf = ({ consistencies }: Failure): Consistency | undefined =>
+  typeof consistencies === "number" ? Consistencies.fromCode(consistencies) : undefined
 
 /** `undefined`, and so a `ServerError`, for an answer without the fields that the protocol promises. */
 interface Answer {
@@ -176,15 +176,11 @@ const ofReplicas = (
   ) => Reason
 ): Answer =>
 (failure, message) => {
-  if (failure.consistencies === undefined) return undefined
   const consistency = consistencyOf(failure)
-  if (consistency === undefined) return undefined
-  return make(failure, {
-    message,
-    consistency,
-    received: number(failure.received),
-    blockFor: number(failure.blockFor)
-  })
+  const { blockFor, received } = failure
+  return consistency === undefined
+    ? undefined
+    : make(failure, { message, consistency, received: number(received), blockFor: number(blockFor) })
 }
 
 const syntaxError: Answer = (_failure, message) => {
@@ -193,13 +189,13 @@ const syntaxError: Answer = (_failure, message) => {
   return new Errors.CqlSyntaxError({ message, line: Number(position[1]), column: Number(position[2]) })
 }
 
-/** The driver reads none of its fields; what they hold is in the message in part. */
+/** The driver reads none of its fields; the message tells a part of them. */
 const casWriteUnknown = (failure: Failure, message: string): Reason => {
   const accepted = /accepted by (\d+)/.exec(message)
   return new Errors.CasWriteUnknown({
     message,
-    consistency: failure.consistencies === undefined ? "serial" : consistencyOf(failure) ?? "serial",
-    received: failure.received === undefined ? Number(accepted?.[1] ?? 0) : number(failure.received),
+    consistency: consistencyOf(failure) ?? "serial",
+    received: typeof failure.received === "number" ? failure.received : Number(accepted?.[1] ?? 0),
     blockFor: number(failure.blockFor)
   })
 }
@@ -209,10 +205,11 @@ const codes: ReadonlyMap<number, Answer> = new Map<number, Answer>([
   [0x000a, (_, message) => new Errors.ProtocolError({ message })],
   [0x0100, (_, message) => authentication(message)],
   [0x1000, (failure, message) => {
-    const consistency = failure.consistencies === undefined ? undefined : consistencyOf(failure)
-    if (consistency === undefined) return undefined
+    const consistency = consistencyOf(failure)
     const { alive, required } = failure
-    return new Errors.Unavailable({ message, consistency, required: number(required), alive: number(alive) })
+    return consistency === undefined
+      ? undefined
+      : new Errors.Unavailable({ message, consistency, required: number(required), alive: number(alive) })
   }],
   [0x1001, (_, message) => new Errors.Overloaded({ message })],
   [0x1002, (_, message) => new Errors.Bootstrapping({ message })],
@@ -388,14 +385,15 @@ const noHostAvailable = (failure: Failure, context: Context): Reason => {
   if (shared !== undefined) return shared
   const nodes = entries.map(([node, error], index) => ({
     node,
-    error: reasons[index]?.message ?? withoutFailure(error)
+    error: reasons[index]?.message ?? withoutFailure(error, context)
   }))
   return new Errors.NoHostAvailable({ nodes, message: summary(failure, nodes, context) })
 }
 
 const isFailure = (error: unknown): error is object => typeof error === "object" && error !== null
 
-const withoutFailure = (error: unknown): string => typeof error === "string" ? error : "it was not asked"
+const withoutFailure = (error: unknown, context: Context): string =>
+  typeof error === "string" ? text(error, context) : "it was not asked"
 
 /** All nodes say the same, and it is about the request or the client: then that is what happened. */
 const sharedReason = (reasons: ReadonlyArray<Reason | undefined>): Reason | undefined => {

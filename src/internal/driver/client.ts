@@ -73,6 +73,9 @@ const noFlags: FrameFlags = {}
 /** How long a socket may take to say goodbye before it is destroyed, in milliseconds. */
 const politeMillis = 1000
 
+/** Between two looks at the schema versions of the nodes, in milliseconds. */
+const agreementMillis = 500
+
 /** How long a look-up of a contact point's name may hold up a close, in milliseconds. */
 const resolveMillis = 3000
 
@@ -82,6 +85,7 @@ export class DriverClient {
   readonly policy: LocalPolicy
   private readonly sockets = new Set<Socket>()
   private readonly hosts = new Set<Host>()
+  private readonly pauses = new Map<NodeJS.Timeout, () => void>()
   private reconnect: NodeJS.Timeout | undefined
   private connecting: Promise<void> | undefined
   private closing: Promise<void> | undefined
@@ -100,6 +104,7 @@ export class DriverClient {
     const missing = missingParts(this.raw, ConnectionOf)
     if (missing.length > 0) throw new UnknownDriver(missing)
     this.adoptControlConnection(this.raw.controlConnection)
+    this.raw._waitForSchemaAgreement = (connection) => this.schemaAgreement(connection, config.schemaAgreementSeconds)
     this.raw.hosts.on("add", (host: Host) => this.adoptHost(host))
   }
 
@@ -136,10 +141,23 @@ export class DriverClient {
       return this.sendOn(host, connection, request, timeoutMillis, settle)
     }
     // A connection that the pool has just opened is in no keyspace yet.
-    connection.changeKeyspace(this.keyspace).then(
-      () => this.sendOn(host, connection, request, timeoutMillis, settle),
-      (error) => this.settleError(host, connection, error, settle)
+    const end = performance.now() + timeoutMillis
+    this.switchKeyspace(connection, this.keyspace, timeoutMillis).then(
+      () => this.sendOn(host, connection, request, end - performance.now(), settle),
+      (error) => {
+        const isLost = (error as { readonly isSocketError?: boolean }).isSocketError === true
+        if (isLost) host.removeFromPool(connection)
+        this.settleError(host, connection, isLost ? new NotSent(error) : error, settle)
+      }
     )
+  }
+
+  /** In the time that the request has: the driver would wait as long as for the socket to open. */
+  private switchKeyspace(connection: Connection, keyspace: string, timeoutMillis: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(noAnswer(connection.endpoint, timeoutMillis)), timeoutMillis)
+      connection.changeKeyspace(keyspace).then(resolve, reject).finally(() => clearTimeout(timer))
+    })
   }
 
   private sendOn<A>(
@@ -175,6 +193,34 @@ export class DriverClient {
     this.raw.handleSchemaAgreementAndRefresh(connection, response.schemaChange).then(settled, settled)
   }
 
+  /** As the driver's, but a close ends its waiting, and the limit is not rounded up to a second. */
+  private async schemaAgreement(connection: Connection, limitSeconds: number): Promise<boolean> {
+    if (this.raw.hosts.values().length === 1) return true
+    const end = performance.now() + limitSeconds * 1000
+    while (this.closing === undefined && performance.now() < end) {
+      if (await this.raw.metadata.compareSchemaVersions(connection)) return true
+      await this.pause(agreementMillis)
+    }
+    return false
+  }
+
+  private pause(millis: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        this.pauses.delete(timer)
+        resolve()
+      }, millis)
+      this.pauses.set(timer, resolve)
+    })
+  }
+
+  private endPauses(): void {
+    for (const [timer, resume] of this.pauses) {
+      clearTimeout(timer)
+      resume()
+    }
+  }
+
   private refuseOldProtocol(): void {
     const version = this.raw.controlConnection.protocolVersion
     if (version === null || (version & 0x3f) < 4) throw new UnsupportedProtocol(version)
@@ -184,6 +230,7 @@ export class DriverClient {
     const control = this.raw.controlConnection
     control._isShuttingDown = true
     clearTimeout(this.reconnect)
+    this.endPauses()
     // While it connects, the driver's shutdown() is a no-op and the client would stay open: end the connecting first.
     if (this.connecting !== undefined && !this.raw.connected) {
       this.destroySockets()
@@ -221,6 +268,14 @@ export class DriverClient {
   private adoptPool(pool: Pool): void {
     const create = pool._createConnection
     pool._createConnection = () => this.adoptConnection(create.call(pool))
+    const drain = pool.drainAndShutdown
+    pool.drainAndShutdown = () => {
+      // The driver's timer for the last answers is set, and never cleared, even where none is waited for.
+      const idle = pool.connections.filter((connection) => connection.getInFlight() === 0)
+      pool.connections = pool.connections.filter((connection) => !idle.includes(connection))
+      drain.call(pool)
+      for (const connection of idle) connection.close()
+    }
   }
 
   /** Watches every socket that the connection opens, also the second one of a protocol downgrade. */
@@ -254,6 +309,7 @@ export class DriverClient {
     socket.on("error", () => undefined)
     socket.once("close", () => {
       this.sockets.delete(socket)
+      endDrain(connection)
       // After the driver's own listeners; and not for the first socket of a protocol downgrade.
       setImmediate(() => {
         if (connection.netClient === socket) settleRest(connection)
@@ -334,6 +390,20 @@ const settleRest = (connection: Connection): void => {
   connection.clearAndInvokePending(error)
   clearTimeout(connection._idleTimeout ?? undefined)
 }
+
+/** Before the driver's own listener, which would take away the one that clears the timer of a pool that is given up. */
+const endDrain = (connection: Connection): void => {
+  if (!connection.emitDrain) return
+  connection.isSocketOpen = false
+  connection.emit("drain")
+}
+
+/** As the driver says it of a request of its own. */
+const noAnswer = (endpoint: string, millis: number): Error =>
+  new cassandra.errors.OperationTimedOutError(
+    `The host ${endpoint} did not reply before timeout ${Math.round(millis)} ms`,
+    endpoint
+  )
 
 /** A throw in a callback of the driver's parser would end the connection for every other request on it. */
 const guarded = <A>(settle: Settle<A>, error: unknown, response: Response<A> | undefined): void => {

@@ -11,14 +11,19 @@ import { DriverClient, UnknownDriver, UnsupportedProtocol } from "./client.ts"
 import type { DriverConfig } from "./config.ts"
 import { NoSuchDataCenter } from "./policy.ts"
 
-const failure = (error: unknown): CqlError => Errors.make({ reason: reasonOf(error), cause: error })
+const failure = (error: unknown, config: DriverConfig): CqlError =>
+  Errors.make({ reason: reasonOf(error, config), cause: error })
 
-const reasonOf = (error: unknown): Errors.Reason => {
+const reasonOf = (error: unknown, config: DriverConfig): Errors.Reason => {
   if (error instanceof NoSuchDataCenter) return noSuchDataCenter(error)
   if (error instanceof UnknownDriver || error instanceof UnsupportedProtocol) {
     return new Errors.UnsupportedDriver({ message: error.message })
   }
-  return classify(error)
+  const password = config.credentials?.().password
+  return classify(error, {
+    timeoutMillis: config.openMillis,
+    secrets: password === undefined ? [] : [password]
+  })
 }
 
 const noSuchDataCenter = (error: NoSuchDataCenter): Errors.Reason => {
@@ -33,10 +38,18 @@ const noSuchDataCenter = (error: NoSuchDataCenter): Errors.Reason => {
 }
 
 const make = (config: DriverConfig): Effect.Effect<DriverClient, CqlError> =>
-  Effect.try({ try: () => new DriverClient(config), catch: failure })
+  Effect.try({ try: () => new DriverClient(config), catch: (error) => refused(error, config) })
 
-const connect = (client: DriverClient): Effect.Effect<void, CqlError> =>
-  Effect.tryPromise({ try: () => client.connect(), catch: failure })
+/** The options of ours are checked by now, so what the driver refuses was given to it through the open door. */
+const refused = (error: unknown, config: DriverConfig): CqlError => {
+  if (error instanceof UnknownDriver) return failure(error, config)
+  const message = error instanceof Error ? error.message : String(error)
+  const expected = `what the driver takes: ${message}`
+  return Errors.make({ reason: new Errors.InvalidConfig({ field: "driverOptions", expected, message }), cause: error })
+}
+
+const connect = (client: DriverClient, config: DriverConfig): Effect.Effect<void, CqlError> =>
+  Effect.tryPromise({ try: () => client.connect(), catch: (error) => failure(error, config) })
 
 /**
  * Opens a client in the current scope. When connecting fails or is interrupted, it is closed before this ends, so that
@@ -48,7 +61,7 @@ export const open = (config: DriverConfig): Effect.Effect<DriverClient, CqlError
       const scope = yield* Scope.fork(yield* Effect.scope)
       const client = yield* make(config)
       yield* Scope.addFinalizer(scope, Effect.promise(() => client.close()))
-      yield* restore(connect(client)).pipe(
+      yield* restore(connect(client, config)).pipe(
         Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
       )
       return client

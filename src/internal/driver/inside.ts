@@ -57,9 +57,13 @@ export interface Connection extends EventEmitter {
   readonly _operations: Map<number, { readonly request: unknown }>
   _idleTimeout: NodeJS.Timeout | null
   readonly writeQueue: { readonly error: Error | null; readonly setWriteError: (error: Error) => void } | undefined
+  /** Whether a pool that is given up waits for this connection's last answer. */
+  readonly emitDrain: boolean
+  isSocketOpen: boolean
+  readonly getInFlight: () => number
   readonly clearAndInvokePending: (error: Error) => void
   readonly openAsync: () => Promise<void>
-  readonly closeAsync: () => Promise<void>
+  readonly close: () => void
   readonly changeKeyspace: (keyspace: string) => Promise<void>
   readonly send: (request: DriverRequest, options: null) => Promise<unknown>
   readonly sendStream: (
@@ -74,8 +78,7 @@ export interface ConnectionClass {
 }
 
 export interface Pool extends EventEmitter {
-  readonly connections: ReadonlyArray<Connection>
-  coreConnectionsLength: number
+  connections: ReadonlyArray<Connection>
   _createConnection: () => Connection
   drainAndShutdown: () => void
   readonly shutdown: () => Promise<void>
@@ -133,8 +136,7 @@ export interface Metadata {
   readonly keyspaces: Record<string, unknown>
   readonly isDbaas: () => boolean
   readonly getReplicas: (keyspace: string, token: Buffer) => ReadonlyArray<Host> | null
-  readonly getTable: (keyspace: string, table: string) => Promise<unknown>
-  readonly refreshKeyspaces: () => Promise<void>
+  readonly compareSchemaVersions: (connection: Connection) => Promise<boolean>
 }
 
 export interface Client extends EventEmitter {
@@ -147,6 +149,7 @@ export interface Client extends EventEmitter {
   readonly options: { readonly protocolOptions: { readonly port: number } }
   readonly connect: () => Promise<void>
   readonly shutdown: () => Promise<void>
+  _waitForSchemaAgreement: (connection: Connection) => Promise<boolean>
   readonly handleSchemaAgreementAndRefresh: (connection: Connection, event: unknown) => Promise<boolean>
 }
 
@@ -156,6 +159,7 @@ export const missingParts = (client: Client, connection: ConnectionClass): Reado
   const prototype = connection.prototype as Record<string, unknown> | undefined
   const parts: ReadonlyArray<readonly [name: string, present: boolean]> = [
     ["Client.handleSchemaAgreementAndRefresh", typeof client.handleSchemaAgreementAndRefresh === "function"],
+    ["Client._waitForSchemaAgreement", typeof client._waitForSchemaAgreement === "function"],
     ["Client.hosts.values", typeof client.hosts?.values === "function"],
     ["ControlConnection._createConnection", typeof control?._createConnection === "function"],
     ["ControlConnection._refresh", typeof control?._refresh === "function"],
@@ -163,9 +167,12 @@ export const missingParts = (client: Client, connection: ConnectionClass): Reado
     ["ControlConnection._refreshHosts", typeof control?._refreshHosts === "function"],
     ["ControlConnection._registerToConnectionEvents", typeof control?._registerToConnectionEvents === "function"],
     ["ControlConnection._setHealthListeners", typeof control?._setHealthListeners === "function"],
+    ["Metadata.compareSchemaVersions", typeof client.metadata?.compareSchemaVersions === "function"],
     ["Connection.sendStream", typeof prototype?.["sendStream"] === "function"],
     ["Connection.changeKeyspace", typeof prototype?.["changeKeyspace"] === "function"],
     ["Connection.clearAndInvokePending", typeof prototype?.["clearAndInvokePending"] === "function"],
+    ["Connection.getInFlight", typeof prototype?.["getInFlight"] === "function"],
+    ["Connection.close", typeof prototype?.["close"] === "function"],
     ["Connection.bindSocketListeners", typeof prototype?.["bindSocketListeners"] === "function"]
   ]
   return parts.filter(([, present]) => !present).map(([name]) => name)

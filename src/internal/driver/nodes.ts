@@ -43,15 +43,14 @@ export const choose = (
   return firstUsable(local, start, tried)
 }
 
-/** Why no node could be chosen, a line a node. */
+/** Why no node could be chosen, a line a node; `failure` is what is known of one that was asked. */
 export const whyNone = (
   policy: LocalPolicy,
-  tried: ReadonlyArray<Host>
+  failure: (host: Host) => string | undefined
 ): ReadonlyArray<{ readonly node: string; readonly error: string }> =>
-  policy.localHosts().map((host) => ({ node: host.address, error: whyNot(host, tried) }))
+  policy.localHosts().map((host) => ({ node: host.address, error: failure(host) ?? whyNot(host) }))
 
-const whyNot = (host: Host, tried: ReadonlyArray<Host>): string => {
-  if (tried.includes(host)) return "tried before"
+const whyNot = (host: Host): string => {
   if (!host.isUp()) return "down"
-  return host.pool.connections.length === 0 ? "no connection is open" : "usable"
+  return host.pool.connections.length === 0 ? "no connection is open" : "it was not asked"
 }

@@ -1,12 +1,15 @@
 import { assert, describe, it } from "@effect/vitest"
+import { spawnSync } from "node:child_process"
+import { fileURLToPath } from "node:url"
 import { afterAll, beforeAll, vi } from "vitest"
 import type { Column } from "../../../src/internal/codec/ColumnType.ts"
 import { format } from "../../../src/internal/codec/ColumnType.ts"
+import type * as DecoderModule from "../../../src/internal/codec/Decoder.ts"
 import type { RowShape } from "../../../src/internal/codec/Decoder.ts"
 import { column, hex, page, randomNumbers, scalar, scalars } from "./support.ts"
 import { goldens } from "./values.ts"
 
-type Decoder = typeof import("../../../src/internal/codec/Decoder.ts")
+type Decoder = typeof DecoderModule
 
 const forbidden = function() {
   throw new EvalError("Code generation from strings disallowed for this context")
@@ -103,7 +106,11 @@ describe.each(["generated", "interpreted"])("Decoder, %s", (way) => {
       ["a time outside of the day", scalar("time"), "7fffffffffffffff"],
       ["a negative time", scalar("time"), "ffffffffffffffff"],
       ["a list without its count", { type: "list", element: scalar("int") }, "0000"],
-      ["a list of fewer elements than its count", { type: "list", element: scalar("int") }, "00000002 00000004 00000001"],
+      [
+        "a list of fewer elements than its count",
+        { type: "list", element: scalar("int") },
+        "00000002 00000004 00000001"
+      ],
       ["a list of a negative count", { type: "list", element: scalar("int") }, "ffffffff"],
       ["a list of two thousand million", { type: "list", element: scalar("int") }, "7fffffff"],
       ["a list with bytes after its end", { type: "list", element: scalar("text") }, "00000001 00000001 61 00"],
@@ -242,7 +249,11 @@ describe.each(["generated", "interpreted"])("Decoder, %s", (way) => {
   })
 
   describe("with a shape", () => {
-    const columns = [column("id", "int"), column("name", "text"), column("tags", { type: "set", element: scalar("text") })]
+    const columns = [
+      column("id", "int"),
+      column("name", "text"),
+      column("tags", { type: "set", element: scalar("text") })
+    ]
 
     it("reads the fields that it names and no others", () => {
       const shape: RowShape = { fields: [{ name: "name", column: 1, nullable: false }] }
@@ -263,7 +274,12 @@ describe.each(["generated", "interpreted"])("Decoder, %s", (way) => {
       } catch (error) {
         assert.isTrue(error instanceof Decoder.NullInRow)
         const { column, field, found, message, row } = error as InstanceType<Decoder["NullInRow"]>
-        assert.deepStrictEqual({ column, field, found, row }, { column: columns[1], field: "alias", found: "null", row: 1 })
+        assert.deepStrictEqual({ column, field, found, row }, {
+          column: columns[1],
+          field: "alias",
+          found: "null",
+          row: 1
+        })
         assert.strictEqual(message, "column \"name\" of row 1: expected text, found null")
       }
     })
@@ -327,5 +343,22 @@ describe.each(["generated", "interpreted"])("Decoder, %s", (way) => {
       assert.instanceOf(row, Thing)
       assert.deepStrictEqual(row.properties, { id: 1 })
     })
+  })
+})
+
+it("works in a process in which no code can be made of strings", () => {
+  const script = fileURLToPath(new URL("withoutCodeGeneration.ts", import.meta.url))
+  const { status, stderr, stdout } = spawnSync(
+    process.execPath,
+    ["--disallow-code-generation-from-strings", "--no-warnings", script],
+    { encoding: "utf8" }
+  )
+  assert.strictEqual(status, 0, stderr)
+  assert.deepStrictEqual(JSON.parse(stdout), {
+    forbidden: true,
+    plain: [{ name: "Ada", count: 7 }],
+    proved: [{ name: "Ada", count: 7 }],
+    checked: [{ name: "Ada" }],
+    decoded: [{ name: { _id: "Option", _tag: "Some", value: "Ada" } }]
   })
 })

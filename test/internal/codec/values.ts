@@ -1,5 +1,7 @@
 /** One value of every type: how it is in a program, and how it is on the wire, from the protocol's specification. */
 import * as BigDecimal from "effect/BigDecimal"
+import * as Schema from "effect/Schema"
+import * as CqlType from "../../../src/CqlType.ts"
 import type { ColumnType } from "../../../src/internal/codec/ColumnType.ts"
 import { hex, scalar } from "./support.ts"
 
@@ -63,7 +65,7 @@ export const goldens: ReadonlyArray<Golden> = [
   golden("boolean", false, "00"),
   golden("uuid", "0badc0de-1234-4abc-8def-00ff10a5b6c7", "0badc0de 1234 4abc 8def 00ff10a5b6c7"),
   golden("timeuuid", "50554d6e-29bb-11e5-b345-feff819cdc9f", "50554d6e 29bb 11e5 b345 feff819cdc9f"),
-  golden("timestamp", new Date("2024-02-29T12:34:56.789Z"), "0000018df4dbd095"),
+  golden("timestamp", new Date("2024-02-29T12:34:56.789Z"), "0000018df4dc5495"),
   golden("timestamp", new Date(-1), "ffffffffffffffff"),
   golden("timestamp", new Date(8.64e15), "001eb208c2dc0000"),
   golden("timestamp", new Date(-8.64e15), "ffe14df73d240000"),
@@ -86,6 +88,7 @@ export const goldens: ReadonlyArray<Golden> = [
   golden("inet", "127.0.0.1", "7f000001"),
   golden("inet", "2001:db8::1", "20010db8000000000000000000000001"),
   golden("inet", "::", "00000000000000000000000000000000"),
+  golden("inet", "1:2:3:4:5:6:0:8", "0001 0002 0003 0004 0005 0006 0000 0008"),
   golden("inet", "1:0:2::3:0:0", "0001 0000 0002 0000 0000 0003 0000 0000"),
   golden("blob", new Uint8Array([0, 255]), "00ff"),
   golden("blob", new Uint8Array(0), ""),
@@ -107,4 +110,54 @@ export const goldens: ReadonlyArray<Golden> = [
   golden({ type: "custom", className: "com.example.Point" }, new Uint8Array([7]), "07")
 ]
 
-export const nameOf = (type: ColumnType): string => type.type
+const scalarSchemas: Readonly<Record<string, Schema.Codec<any>>> = {
+  ascii: CqlType.Ascii,
+  bigint: CqlType.BigInt,
+  blob: CqlType.Blob,
+  boolean: CqlType.Boolean,
+  counter: CqlType.Counter,
+  date: CqlType.Date,
+  decimal: CqlType.Decimal,
+  double: CqlType.Double,
+  duration: CqlType.Duration.check(
+    Schema.makeFilter(({ days, months, nanoseconds }) => {
+      const signs = [Math.sign(months), Math.sign(days), Math.sign(Number(nanoseconds))]
+      return !(signs.includes(1) && signs.includes(-1))
+    })
+  ),
+  float: CqlType.Float,
+  inet: CqlType.Inet,
+  int: CqlType.Int,
+  smallint: CqlType.SmallInt,
+  text: CqlType.Text,
+  time: CqlType.Time,
+  timestamp: CqlType.Timestamp,
+  timeuuid: CqlType.TimeUuid,
+  tinyint: CqlType.TinyInt,
+  uuid: CqlType.Uuid,
+  varint: CqlType.VarInt
+}
+
+/** Everything that a column of the type can hold, null aside, to generate values from. */
+export const valuesOf = (type: ColumnType): Schema.Codec<any> => {
+  switch (type.type) {
+    case "list":
+      return Schema.Array(valuesOf(type.element))
+    case "set":
+      return Schema.ReadonlySet(valuesOf(type.element))
+    case "map":
+      return Schema.ReadonlyMap(valuesOf(type.key), valuesOf(type.value))
+    case "tuple":
+      return Schema.Tuple(type.elements.map((element) => Schema.NullOr(valuesOf(element))))
+    case "udt":
+      return Schema.Struct(
+        Object.fromEntries(type.fields.map(({ name, type }) => [name, Schema.NullOr(valuesOf(type))]))
+      )
+    case "vector":
+      return Schema.Array(valuesOf(type.element)).check(Schema.isBetweenLength(type.dimension, type.dimension))
+    case "custom":
+      return Schema.Uint8Array
+    default:
+      return scalarSchemas[type.type]!
+  }
+}
