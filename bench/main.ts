@@ -3,6 +3,7 @@
  * one process. See README.md.
  */
 import { NodeRuntime } from "@effect/platform-node"
+import type cassandra from "cassandra-driver"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import { writeFile } from "node:fs/promises"
@@ -13,10 +14,10 @@ import { ClientsLive, driverClient } from "./clients.ts"
 import type { Pair } from "./pairs.ts"
 import { measurePair, summarize, warmUp } from "./pairs.ts"
 import type { Result } from "./show.ts"
-import { machine, table } from "./show.ts"
+import { machine, progress, table } from "./show.ts"
 
 const usage = `npm run bench -- [options]
-  --quick         fewer queries and pairs: two minutes
+  --quick         fewer queries and pairs: two minutes at most
   --pairs <n>     pairs for each case, at least 6; by default 30
   --only <name>   this case alone; may be repeated
   --json <file>   writes every pair to a file`
@@ -31,36 +32,36 @@ const { values: options } = parseArgs({
   }
 })
 
-const pairCount = Math.max(6, Number(options.pairs ?? (options.quick ? 10 : 30)))
+const pairCount = Math.max(6, Number(options.pairs ?? (options.quick ? 8 : 30)))
 
-const warmUps = options.quick ? 3 : 6
+const warmUps = options.quick ? 4 : 6
 
-const chosen = cases(options.quick ? 4000 : 8000).filter(({ name }) => options.only?.includes(name) ?? true)
+const chosen = cases(options.quick ? 3000 : 6000).filter(({ name }) => options.only?.includes(name) ?? true)
 
-const run = Effect.fnUntraced(function*({ count, driver, library, name, title, unit }: Case) {
-  const client = yield* driverClient
+const run = Effect.fnUntraced(function*(client: cassandra.Client, { count, driver, library, name, title, unit }: Case) {
   const sides = { count, library, driver: Effect.promise(() => driver(client)) }
   yield* warmUp(sides, warmUps)
   const pairs: Array<Pair> = []
   for (let index = 0; index < pairCount; index++) {
+    progress(name, index, pairCount)
     pairs.push(yield* measurePair(sides, index))
-    process.stderr.write(`\r${name}: pair ${index + 1} of ${pairCount} `)
   }
-  process.stderr.write("\n")
+  progress(name, pairCount, pairCount)
   return { name, title, unit, count, pairs, summary: summarize(pairs) } satisfies Result as Result
-}, Effect.scoped)
+})
 
 const program = Effect.gen(function*() {
-  const results = yield* Effect.forEach(chosen, run)
+  const client = yield* driverClient
+  const results = yield* Effect.forEach(chosen, (each) => run(client, each))
   yield* Console.log(table(results, pairCount))
-  if (options.json === undefined) return
-  const text = JSON.stringify({ ...machine(), results }, undefined, 2)
   const { json } = options
+  if (json === undefined) return
+  const text = JSON.stringify({ ...machine(), results }, undefined, 2)
   yield* Effect.promise(() => writeFile(json, `${text}\n`))
 })
 
 if (options.help || chosen.length === 0 || Number.isNaN(pairCount)) {
   console.log(`${usage}\n\ncases: ${cases(0).map(({ name }) => name).join(", ")}`)
 } else {
-  NodeRuntime.runMain(Effect.provide(program, ClientsLive))
+  NodeRuntime.runMain(program.pipe(Effect.scoped, Effect.provide(ClientsLive)))
 }

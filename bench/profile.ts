@@ -42,8 +42,9 @@ const packageOf = /node_modules\/((?:@[^/]+\/)?[^/]+)\/(?:dist\/|lib\/)?(.*)$/
 
 /** The file of a function; what Node does natively belongs to who has called it. */
 const placeOf = (node: Node, parent: Spent | undefined): string => {
-  const { functionName, url } = node.callFrame
-  if (functionName === "(garbage collector)") return "garbage collector"
+  const { functionName, scriptId, url } = node.callFrame
+  if (functionName === "(garbage collector)") return "garbage-collector"
+  if (url === "" && scriptId !== "0") return "generated-code"
   if (url === "") return functionName.startsWith("(") || parent === undefined ? functionName : parent.place
   const [, dependency, file] = packageOf.exec(url) ?? []
   if (dependency !== undefined) return `${dependency} ${file}`

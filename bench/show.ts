@@ -21,6 +21,13 @@ export const machine = () => ({
   cores: os.availableParallelism()
 })
 
+/** On a terminal one line that changes; elsewhere a line when a case is done. */
+export const progress = (name: string, done: number, pairs: number): void => {
+  const line = `${name}: ${done} of ${pairs} pairs`
+  if (process.stderr.isTTY) process.stderr.write(`\r${line}${done === pairs ? "\n" : ""}`)
+  else if (done === pairs) process.stderr.write(`${line}\n`)
+}
+
 const ratio = ({ high, low, median }: Ratio): string => `${median.toFixed(2)} (${low.toFixed(2)}-${high.toFixed(2)})`
 
 const micros = (value: number): string => value.toFixed(2)

@@ -10,13 +10,14 @@ import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as RcMap from "effect/RcMap"
 import * as Redacted from "effect/Redacted"
 import type * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import type { CqlError } from "./CqlError.ts"
 import * as Errors from "./CqlError.ts"
 import { Admission } from "./internal/admission.ts"
@@ -26,6 +27,7 @@ import { Core } from "./internal/core.ts"
 import { classify } from "./internal/driver/classify.ts"
 import type { RawClient } from "./internal/driver/client.ts"
 import type { DriverConfig, TlsFiles, TlsVerify } from "./internal/driver/config.ts"
+import { problemOfDriverOptions } from "./internal/driver/config.ts"
 import * as Driver from "./internal/driver/connect.ts"
 import * as Files from "./internal/driver/files.ts"
 import type { Host } from "./internal/driver/inside.ts"
@@ -59,7 +61,8 @@ export class Cluster extends Context.Service<Cluster, {
    * Lends the driver's own client, for what this library does not offer.
    *
    * The one place where a type of cassandra-driver shows. What runs there is neither admitted, retried nor drained, and
-   * goes on when the fiber is interrupted; never shut the client down.
+   * goes on when the fiber is interrupted; never shut the client down. It is the client of the cluster's own keyspace,
+   * and what its errors repeat of bound values is not masked.
    */
   readonly use: <A>(f: (client: RawClient) => PromiseLike<A>) => Effect.Effect<A, CqlError>
   /** @internal */
@@ -166,7 +169,9 @@ export declare namespace Cluster {
     /** How long a connection may be silent before it is asked whether it lives. By default 30 seconds. */
     readonly heartbeatInterval?: Duration.Input | undefined
     /** The delays between attempts to reach a node that is down: doubling from `base` (1 second) to `max` (1 minute). */
-    readonly reconnectDelay?: { readonly base?: Duration.Input; readonly max?: Duration.Input } | undefined
+    readonly reconnectDelay?:
+      | { readonly base?: Duration.Input | undefined; readonly max?: Duration.Input | undefined }
+      | undefined
     /** Connections to each local node, each good for `maxRequestsPerConnection` at a time. By default 1. */
     readonly connectionsPerNode?: number | undefined
     /** By default 2048. */
@@ -190,13 +195,16 @@ export declare namespace Cluster {
     readonly shutdownTimeout?: Duration.Input | undefined
     /** Where to dial a node that the cluster knows by another address: returns `"address:port"`. */
     readonly addressTranslator?: ((address: string, port: number) => string) | undefined
-    /** Nodes that must not be used answer `false`. */
+    /** Nodes that must not be used answer `false`, or throw. */
     readonly nodeFilter?:
       | ((node: { readonly address: string; readonly dataCenter: string }) => boolean)
       | undefined
     /**
-     * Options of cassandra-driver, laid over what all the others make of them. For what has no option here; policies
-     * that are given here must not be shared between clusters.
+     * Options of cassandra-driver, laid over what all the others make of them. For what has no option here.
+     *
+     * A policy that is given here must not be shared between clusters. What this library does itself is refused:
+     * `policies.loadBalancing`, `retry`, `speculativeExecution` and `timestampGeneration`, `localDataCenter`,
+     * `profiles`, `queryOptions`, `encoding` and `promiseFactory`.
      */
     readonly driverOptions?: Readonly<Record<string, unknown>> | undefined
   }
@@ -302,7 +310,12 @@ const checks = (options: Cluster.Options): ReadonlyArray<Check.Check> => [
     expected: "one address or more, or a secureConnectBundle in their place",
     holds: options.secureConnectBundle === undefined
       ? hasTexts(options.contactPoints)
-      : options.contactPoints === undefined && options.tls === undefined
+      : options.contactPoints === undefined
+  },
+  {
+    field: "tls",
+    expected: "left out beside a secureConnectBundle, which brings its own",
+    holds: options.secureConnectBundle === undefined || options.tls === undefined || options.tls === false
   },
   Check.whole("port", options.port, 1, 65535),
   Check.text("localDataCenter", options.localDataCenter),
@@ -313,8 +326,11 @@ const checks = (options: Cluster.Options): ReadonlyArray<Check.Check> => [
     expected: "given together with a username",
     holds: (options.username === undefined) === (options.password === undefined)
   },
+  Check.secret("password", options.password),
   Check.text("secureConnectBundle", options.secureConnectBundle),
+  ...tlsChecks(options.tls),
   Check.text("applicationName", options.applicationName),
+  Check.text("applicationVersion", options.applicationVersion),
   Check.duration("connectTimeout", options.connectTimeout),
   Check.duration("socketConnectTimeout", options.socketConnectTimeout),
   Check.duration("heartbeatInterval", options.heartbeatInterval),
@@ -322,12 +338,45 @@ const checks = (options: Cluster.Options): ReadonlyArray<Check.Check> => [
   Check.duration("reconnectDelay.max", options.reconnectDelay?.max),
   Check.whole("connectionsPerNode", options.connectionsPerNode, 1, 1024),
   Check.whole("maxRequestsPerConnection", options.maxRequestsPerConnection, 1, 32768),
+  Check.boolean("openAllConnections", options.openAllConnections),
   Check.whole("maxInFlight", options.maxInFlight, 1),
   Check.whole("maxQueued", options.maxQueued, 0),
   Check.whole("maxPrepared", options.maxPrepared, 1),
+  Check.boolean("schemaMetadata", options.schemaMetadata),
   Check.duration("schemaAgreementTimeout", options.schemaAgreementTimeout),
-  Check.duration("shutdownTimeout", options.shutdownTimeout)
+  Check.duration("shutdownTimeout", options.shutdownTimeout),
+  driverOptionsCheck(options.driverOptions),
+  Check.callback("addressTranslator", options.addressTranslator),
+  Check.callback("nodeFilter", options.nodeFilter)
 ]
+
+const driverOptionsCheck = (options: Cluster.Options["driverOptions"]): Check.Check => {
+  const problem = options === undefined ? undefined : problemOfDriverOptions(options)
+  return { field: "driverOptions", expected: problem ?? "", holds: problem === undefined }
+}
+
+const tlsChecks = (tls: boolean | Cluster.Tls | undefined): ReadonlyArray<Check.Check> => {
+  if (tls === undefined || typeof tls === "boolean") return []
+  if (typeof tls !== "object" || tls === null) {
+    return [{ field: "tls", expected: "true, false, or an object of options", holds: false }]
+  }
+  return [
+    Check.secret("tls.key", tls.key),
+    Check.secret("tls.passphrase", tls.passphrase),
+    {
+      field: "tls.verify",
+      expected: "\"address\", \"chain\", { serverName } or { check }",
+      holds: tls.verify === undefined || isVerify(tls.verify)
+    }
+  ]
+}
+
+const isVerify = (verify: TlsVerify): boolean => {
+  if (typeof verify !== "object" || verify === null) return verify === "address" || verify === "chain"
+  return "check" in verify
+    ? typeof verify.check === "function"
+    : typeof verify.serverName === "string" && verify.serverName.length > 0
+}
 
 const hasTexts = (values: ReadonlyArray<string> | undefined): boolean =>
   Array.isArray(values) && values.length > 0 &&
@@ -440,7 +489,10 @@ const makeCluster = Effect.fnUntraced(function*(
   const open = share(options, config)
   const main = yield* open(config.keyspace)
   const others = yield* RcMap.make({ lookup: (keyspace: string) => open(keyspace) })
-  const core = new Core(main, Settle.defaults(undefined))
+  const core = yield* Effect.acquireRelease(
+    Effect.sync(() => new Core(main, Settle.defaults(undefined))),
+    (core) => Effect.sync(() => core.close(() => undefined))
+  )
   return Cluster.of({
     localDataCenter: main.client.policy.localDataCenter ?? "",
     nodes: Effect.sync(() => main.client.raw.hosts.values().map((host) => describeNode(host, main))),
@@ -459,9 +511,24 @@ const makeCluster = Effect.fnUntraced(function*(
       }),
     shutdownTimeout: options.shutdownTimeout,
     share: (keyspace) =>
-      keyspace === undefined || keyspace === config.keyspace ? Effect.succeed(main) : RcMap.get(others, keyspace)
+      Effect.suspend(() => {
+        if (core.closed) return Effect.fail(Errors.sessionClosed())
+        if (keyspace === undefined || keyspace === config.keyspace) return Effect.succeed(main)
+        return orRelease(RcMap.get(others, keyspace))
+      })
   })
 })
+
+/** What fails or is interrupted lets go at once, and not with the scope: the next to ask would get the same failure. */
+const orRelease = <A, E>(acquire: Effect.Effect<A, E, Scope.Scope>): Effect.Effect<A, E, Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.fork(yield* Effect.scope)
+      return yield* restore(Scope.provide(acquire, scope)).pipe(
+        Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+      )
+    })
+  )
 
 const describeNode = (host: Host, { client }: SharedClient): Cluster.Node => ({
   address: host.address,

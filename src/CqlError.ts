@@ -20,7 +20,7 @@
  * nothing prints, serializes or encodes.
  *
  * Whether a statement may be tried again is not a property of its error: a write timeout of an idempotent statement may,
- * the same timeout of a counter update may not. `CqlRetry` knows both.
+ * the same timeout of a counter update may not.
  *
  * @since 0.1.0
  */
@@ -101,7 +101,7 @@ export class ConnectionError extends ofReason<ConnectionError>()("ConnectionErro
  *
  * **Details**
  *
- * `nodes` tells for each node why. It is empty when no node was known to be up.
+ * `nodes` tells for each node why. It is empty when no node is known.
  *
  * @category errors
  * @since 0.1.0

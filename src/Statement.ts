@@ -18,6 +18,7 @@ import * as Stream from "effect/Stream"
 import type { CqlError, Reason } from "./CqlError.ts"
 import * as Check from "./internal/check.ts"
 import type { Core } from "./internal/core.ts"
+import { maskPasswords } from "./internal/mask.ts"
 import type { Query } from "./internal/operation.ts"
 import * as Run from "./internal/run.ts"
 import type { Settings, StatementOptions } from "./internal/settings.ts"
@@ -60,19 +61,22 @@ export interface Page<out A> {
  * @since 0.1.0
  */
 export interface Options {
-  /** How many replicas must answer. */
+  /** How many replicas must answer. By default `"localOne"`; with a secure connect bundle `"localQuorum"`. */
   readonly consistency?: StatementOptions["consistency"]
-  /** The consistency of the condition of a lightweight transaction. */
+  /** The consistency of the condition of a lightweight transaction. By default the server's, `"serial"`. */
   readonly serialConsistency?: StatementOptions["serialConsistency"]
-  /** Rows a page, from 1 on. */
+  /** Rows a page, from 1 on. By default 5,000. */
   readonly pageSize?: number | undefined
-  /** How long the statement may take in all: waiting for a place, preparing, every attempt. For a stream, each page. */
+  /**
+   * How long the statement may take in all: waiting for a place, preparing, every attempt, every page. A stream may
+   * take as long for each page. By default 30 seconds.
+   */
   readonly timeout?: StatementOptions["timeout"]
-  /** How long one node may take to answer. */
+  /** How long one node may take to answer. By default 12 seconds, above the server's own limits. */
   readonly attemptTimeout?: StatementOptions["attemptTimeout"]
   /** Whether running it twice is the same as running it once. */
   readonly idempotent?: boolean | undefined
-  /** More rows than this are an error when they are collected; streams are not limited. */
+  /** More rows than this are an error when they are collected; streams are not limited. By default 100,000. */
   readonly maxRows?: number | undefined
 }
 
@@ -129,6 +133,7 @@ export interface Fragment extends Template.Fragment {}
  * has), an array is a list. Names cannot be bound; `cql.ident` quotes them.
  *
  * `cql(schema)` decodes the rows. Define the schema once, outside of functions: what is compiled for it is kept with it.
+ * A row that does not fit is a `SchemaError` that names the column, and the row by its place in its page.
  *
  * **Example** (Typed rows)
  *
@@ -157,7 +162,7 @@ export interface Cql<out R> {
   /** Text that becomes part of the statement as it is. Never give it anything that a user wrote. */
   readonly unsafe: (text: string) => Fragment
   /** `(columns) VALUES (markers)` of a row; keys that are `undefined` are unset. */
-  readonly insert: (row: Readonly<Record<string, unknown>>) => Fragment
+  readonly insert: (row: object) => Fragment
 }
 
 /**
@@ -187,8 +192,7 @@ export const withOptions: {
   2,
   <A, E, R>(self: Statement<A, E, R>, options: Options): Statement<A, E, R> => {
     const statement = asImpl(self)
-    const problem = statement.template.problem ?? Check.problem(Check.statementOptions(options))
-    return new StatementImpl({ ...statement.template, problem }, statement.schema, statement.resolve, {
+    return new StatementImpl(statement.template, statement.schema, statement.resolve, {
       ...statement.options,
       ...options
     }) as unknown as Statement<A, E, R>
@@ -220,11 +224,13 @@ const StatementBase: new() => Effect.Effect<ReadonlyArray<unknown>, Failure> = (
 /** @internal */
 export class StatementImpl extends StatementBase implements Template.Fragment {
   readonly [TypeId] = TypeId
-  readonly [Template.FragmentTypeId] = Template.FragmentTypeId
+  readonly [Template.FragmentTypeId]: Template.FragmentTypeId = Template.FragmentTypeId
   readonly template: Template.Template
   readonly schema: Schema.Constraint | undefined
   readonly resolve: Resolve
   readonly options: Options | undefined
+  /** Why it fails when it is run, before anything is sent. */
+  readonly refused: CqlError | undefined
 
   constructor(
     template: Template.Template,
@@ -237,6 +243,8 @@ export class StatementImpl extends StatementBase implements Template.Fragment {
     this.schema = schema
     this.resolve = resolve
     this.options = options
+    this.refused = template.problem ??
+      (options === undefined ? undefined : Check.problem(Check.statementOptions(options)))
   }
 
   get text(): string {
@@ -248,12 +256,12 @@ export class StatementImpl extends StatementBase implements Template.Fragment {
   }
 
   get problem(): Reason | undefined {
-    return this.template.problem?.reason
+    return this.refused?.reason
   }
 
   /** The text alone: what is bound is in nothing that is printed. */
   override toJSON(): unknown {
-    return { _id: "effect-cassandra/Statement", text: this.text }
+    return { _id: "effect-cassandra/Statement", text: maskPasswords(this.text) }
   }
 
   get one(): Effect.Effect<unknown, Failure | Cause.NoSuchElementError> {
@@ -277,7 +285,7 @@ export class StatementImpl extends StatementBase implements Template.Fragment {
     fiber: Fiber.Fiber<unknown, unknown>,
     how: (core: Core, query: Query, settings: Settings) => Effect.Effect<A, E>
   ): Effect.Effect<A, E | CqlError> {
-    if (this.template.problem !== undefined) return Effect.fail(this.template.problem)
+    if (this.refused !== undefined) return Effect.fail(this.refused)
     const core = this.resolve(fiber)
     return how(core, this.query, Settle.resolve(core.settings, this.options))
   }

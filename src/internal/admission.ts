@@ -46,14 +46,28 @@ export class Admission {
     this.waiting.delete(waiter)
   }
 
-  /** Gives a place back; it passes to the first waiter, if there is one. */
-  leave(): void {
+  /**
+   * Gives a place back. It passes to the first waiter once `between` has run, which resumes the one who had it: whoever
+   * goes on from there with a request of their own takes it without queueing, if nobody waits.
+   */
+  leave(between: () => void = nothing): void {
     this.inFlight--
+    try {
+      between()
+    } finally {
+      this.passOn()
+    }
+  }
+
+  private passOn(): void {
     // A waiter that fails at once leaves again from within `admitted`: a loop, so that a long queue is no deep stack.
     if (this.passing) return
     this.passing = true
-    while (this.inFlight < this.limit && this.waiting.size > 0) this.pass()
-    this.passing = false
+    try {
+      while (this.inFlight < this.limit && this.waiting.size > 0) this.pass()
+    } finally {
+      this.passing = false
+    }
   }
 
   private pass(): void {
@@ -71,3 +85,5 @@ export class Admission {
     return this.next.next().value!
   }
 }
+
+const nothing = (): void => undefined

@@ -4,6 +4,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
 import type { CqlError } from "../CqlError.ts"
 import * as Errors from "../CqlError.ts"
 import * as Consistencies from "./consistency.ts"
@@ -41,6 +42,24 @@ export const text = (field: string, value: unknown): Check => ({
   field,
   expected: "a text that is not empty",
   holds: value === undefined || (typeof value === "string" && value.trim().length > 0)
+})
+
+export const boolean = (field: string, value: unknown): Check => ({
+  field,
+  expected: "true or false",
+  holds: value === undefined || typeof value === "boolean"
+})
+
+export const callback = (field: string, value: unknown): Check => ({
+  field,
+  expected: "a function",
+  holds: value === undefined || typeof value === "function"
+})
+
+export const secret = (field: string, value: unknown): Check => ({
+  field,
+  expected: "a Redacted text",
+  holds: value === undefined || (Redacted.isRedacted(value) && typeof Redacted.value(value) === "string")
 })
 
 export const consistency = (field: string, value: unknown): Check => oneOf(field, value, Consistencies.levels)

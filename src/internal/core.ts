@@ -26,6 +26,11 @@ export class Core {
     this.settings = settings
   }
 
+  /** A session that is printed must not print the driver, and with it keys and statements. */
+  toJSON(): unknown {
+    return { _id: "effect-cassandra/Session", keyspace: this.shared.client.keyspace, closed: this.closed }
+  }
+
   enter(): void {
     this.running++
   }

@@ -25,12 +25,18 @@ const shortest = 3
 /** One short word: it is looked for as a word, for it may well be a part of others ("not" of "cannot"). */
 const shortWord = /^(?:[\p{L}\p{N}_]{1,7}|.{1,2})$/su
 
+/** More texts than these are not looked for one by one: it would hold up every other request. */
+const maxForms = 2000
+
+const notShown = "a message that may repeat one of many values, and is not shown"
+
 /** The message with every one of `values` masked, at any depth of collections; cut when it is very long. */
 export const maskValues = (message: string, values: ReadonlyArray<unknown>): string => {
   if (values.length === 0) return cut(message, [])
   const forms = new Forms()
   try {
     for (const value of values) forms.add(value)
+    if (forms.tooMany) return notShown
   } catch {
     // A value that cannot be looked at (a getter throws, a secret was wiped) may be anywhere in the message.
     return mask
@@ -79,7 +85,12 @@ class Forms {
   private readonly seen = new Set<object>()
   private depth = 0
 
+  get tooMany(): boolean {
+    return this.anywhere.size + this.words.size > maxForms
+  }
+
   add(value: unknown): void {
+    if (this.tooMany) return
     switch (typeof value) {
       case "string":
         return this.addString(value)

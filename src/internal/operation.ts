@@ -11,7 +11,6 @@ import type { CqlError } from "../CqlError.ts"
 import * as Errors from "../CqlError.ts"
 import type { Admission } from "./admission.ts"
 import { NullInRow } from "./codec/Decoder.ts"
-import * as Encoder from "./codec/Encoder.ts"
 import { ParameterMismatch } from "./codec/Encoder.ts"
 import * as RowSchema from "./codec/RowSchema.ts"
 import type { Core, SharedClient } from "./core.ts"
@@ -22,7 +21,7 @@ import * as Nodes from "./driver/nodes.ts"
 import { ExecuteRequest, QueryRequest } from "./driver/requests.ts"
 import type { QueryParameters, Request } from "./driver/requests.ts"
 import type { Response } from "./driver/responses.ts"
-import { prepare, prepareAgain } from "./prepare.ts"
+import { prepare, prepareAgain, serverHasSpoken } from "./prepare.ts"
 import type { Settings } from "./settings.ts"
 import type { KnownStatement, Prepared, RowsPage } from "./statements.ts"
 import * as Timestamp from "./timestamp.ts"
@@ -42,6 +41,17 @@ export interface Outcome {
   readonly coordinator: string
 }
 
+/** Which page of the result. */
+export interface PageWanted {
+  readonly pageState?: Buffer | undefined
+  /** By `performance.now()`; by default the statement's `timeout` from now on. */
+  readonly deadline?: number | undefined
+  /** The session may be closing: this goes on with a result that was begun, and a close waits for it. */
+  readonly goesOn?: boolean
+  /** Rows behind the first are not read. */
+  readonly firstRowOnly?: boolean
+}
+
 /** Turns what came back into what the fiber gets. */
 export interface Finish<A, E = never> {
   (outcome: Outcome): Effect.Effect<A, CqlError | Schema.SchemaError | E>
@@ -56,7 +66,7 @@ export class Operation<A, E = never> {
   private readonly shared: SharedClient
   private readonly query: Query
   private readonly settings: Settings
-  private readonly pageState: Buffer | undefined
+  private readonly page: PageWanted
   private readonly finish: Finish<A, E>
   private readonly resume: (effect: Effect.Effect<A, CqlError | Schema.SchemaError | E>) => void
   private readonly deadline: number
@@ -82,7 +92,7 @@ export class Operation<A, E = never> {
     core: Core,
     query: Query,
     settings: Settings,
-    pageState: Buffer | undefined,
+    page: PageWanted,
     finish: Finish<A, E>,
     resume: (effect: Effect.Effect<A, CqlError | Schema.SchemaError | E>) => void
   ) {
@@ -90,23 +100,22 @@ export class Operation<A, E = never> {
     this.shared = core.shared
     this.query = query
     this.settings = settings
-    this.pageState = pageState
+    this.page = page
     this.finish = finish
     this.resume = resume
-    this.deadline = performance.now() + settings.timeoutMillis
+    this.deadline = page.deadline ?? performance.now() + settings.timeoutMillis
     this.statement = core.shared.statements.get(query.text)
   }
 
   // --- admit
 
-  /** What goes on with a result that was begun is part of what a close waits for. */
-  start(goesOn: boolean): void {
-    if (this.core.closed && !goesOn) return this.resume(Exit.fail(Errors.sessionClosed(this.query.text)))
+  start(): void {
+    if (this.core.closed && !this.page.goesOn) return this.resume(Exit.fail(Errors.sessionClosed(this.query.text)))
     this.core.enter()
     const { admission } = this.shared
     if (admission.tryEnter()) return this.admitted()
     if (!admission.enqueue(this)) {
-      return this.end(Exit.fail(Errors.admissionRefused(loadOf(admission), this.query.text)))
+      return this.settle(Exit.fail(Errors.admissionRefused(loadOf(admission), this.query.text)))
     }
     this.startTimer("queue")
   }
@@ -117,8 +126,13 @@ export class Operation<A, E = never> {
     if (this.query.values.length === 0) return this.attempt()
     const { prepared } = this.statement
     if (prepared !== undefined) return this.encode(prepared)
-    this.startTimer("prepare")
-    prepare(this.shared, this.statement, this.settings.attemptMillis, (error, ready) => this.isPrepared(error, ready))
+    this.startTimer("prepare", this.prepareMillis)
+    prepare(
+      this.shared,
+      this.statement,
+      this.core.settings.attemptMillis,
+      (error, ready) => this.isPrepared(error, ready)
+    )
   }
 
   // --- prepare
@@ -130,10 +144,11 @@ export class Operation<A, E = never> {
     this.encode(prepared)
   }
 
-  /** Whatever happened, the statement itself was not executed. */
+  /** Whatever happened, the statement itself was not executed. Without an error there was no node to ask. */
   private notPrepared(error: unknown, host?: Host): void {
+    if (error === undefined) return this.fail(this.noHostAvailable())
     if (isTimeout(error)) {
-      return this.fail(Errors.clientTimeout("prepare", this.settings.attemptMillis), error, host?.address)
+      return this.fail(Errors.clientTimeout("prepare", this.core.settings.attemptMillis), error, host?.address)
     }
     const reason = this.reasonOf(error, host)
     if (wasNotSent(error)) return this.fail(this.noHostAvailable(reason), error)
@@ -191,10 +206,10 @@ export class Operation<A, E = never> {
       serialConsistency: settings.serialConsistency,
       values: this.values,
       pageSize: settings.pageSize,
-      pageState: this.pageState,
+      pageState: this.page.pageState,
       timestamp: settings.clientTimestamps ? this.writeTimestamp() : undefined
     }
-    const reader = this.statement.reader(this.query.schema)
+    const reader = this.statement.reader(this.query.schema, this.page.firstRowOnly)
     return this.prepared === undefined
       ? new QueryRequest(this.query.text, parameters, reader)
       : new ExecuteRequest(this.prepared.id, parameters, reader)
@@ -211,6 +226,8 @@ export class Operation<A, E = never> {
   private answered(host: Host, error: unknown, response: Response<unknown> | undefined): void {
     if (this.done) return this.release()
     if (response !== undefined) return this.succeed(host, response as Response<RowsPage | null>)
+    // What comes after its time is for nobody, and is not worth reading.
+    if (this.request !== undefined) this.request.abandoned = true
     if (isUnprepared(error) && this.preparedAgainOn !== host) return this.prepareAgain(host)
     if (isAboutRows(error)) return this.failWith(error, host)
     const reason = this.reasonOf(error, host)
@@ -221,8 +238,8 @@ export class Operation<A, E = never> {
 
   private prepareAgain(host: Host): void {
     this.preparedAgainOn = host
-    this.startTimer("prepare")
-    prepareAgain(this.shared, this.statement, host, this.settings.attemptMillis, (error, prepared) => {
+    this.startTimer("prepare", this.prepareMillis)
+    prepareAgain(this.shared, this.statement, host, this.core.settings.attemptMillis, (error, prepared) => {
       this.stopTimer()
       if (this.done) return this.release()
       if (prepared === undefined) return this.notPreparedAgain(host, error)
@@ -230,10 +247,13 @@ export class Operation<A, E = never> {
     })
   }
 
+  /** The server's word is final; a node that gave none is passed over, if there is another. */
   private notPreparedAgain(host: Host, error: unknown): void {
-    if (!wasNotSent(error)) return this.notPrepared(error, host)
+    if (serverHasSpoken(error)) return this.notPrepared(error, host)
     this.record(host, this.reasonOf(error, host))
-    this.attempt()
+    const next = this.shared.client.choose(this.route, this.tried ?? noNodes)
+    if (next === undefined) return this.notPrepared(error, host)
+    this.send(next)
   }
 
   private record(host: Host, reason: Errors.Reason): void {
@@ -250,16 +270,12 @@ export class Operation<A, E = never> {
   }
 
   private succeed(host: Host, response: Response<RowsPage | null>): void {
-    this.done = true
-    // Before it is released: where more is asked for, the session must not be idle in between.
-    const result = this.finish({ page: response.value, flags: response.flags, coordinator: host.address })
-    this.release()
-    this.resume(result)
+    this.settle(this.finish({ page: response.value, flags: response.flags, coordinator: host.address }))
   }
 
   private failWith(error: unknown, host?: Host): void {
-    if (error instanceof NullInRow) return this.end(Exit.fail(RowSchema.nullInRow(error)))
-    if (Schema.isSchemaError(error)) return this.end(Exit.fail(error))
+    if (error instanceof NullInRow) return this.settle(Exit.fail(RowSchema.nullInRow(error)))
+    if (Schema.isSchemaError(error)) return this.settle(Exit.fail(error))
     this.fail(this.reasonOf(error, host), error, host?.address)
   }
 
@@ -278,44 +294,54 @@ export class Operation<A, E = never> {
 
   private fail(reason: Errors.Reason, cause?: unknown, coordinator?: string): void {
     const statement = this.query.text
-    this.end(Exit.fail(Errors.make({ reason, statement, coordinator, attempts: this.attempts ?? [], cause })))
+    this.settle(Exit.fail(Errors.make({ reason, statement, coordinator, attempts: this.attempts ?? [], cause })))
   }
 
-  private end(exit: Exit.Exit<never, CqlError | Schema.SchemaError>): void {
-    this.release()
+  /**
+   * Resumes the fiber, then lets the next request have the place. Both run other fibers before they return, which may
+   * interrupt this one: it is done before either begins.
+   */
+  private settle(effect: Effect.Effect<A, CqlError | Schema.SchemaError | E>): void {
     this.done = true
-    this.resume(exit)
+    this.stopTimer()
+    this.letGo(() => this.resume(effect))
+  }
+
+  /** The driver has settled what nobody waits for any more. */
+  private release(): void {
+    this.stopTimer()
+    this.letGo(nothing)
+  }
+
+  private letGo(resume: () => void): void {
+    const settled = (): void => {
+      try {
+        resume()
+      } finally {
+        this.core.exit()
+      }
+    }
+    if (this.holdsPlace) return this.shared.admission.leave(settled)
+    this.shared.admission.cancel(this)
+    settled()
   }
 
   /** Nobody waits for this any more. Its place is given back when the driver settles: the server still works on it. */
   abandon(): void {
     if (this.done) return
     this.done = true
-    this.stopTimer()
     if (this.request !== undefined) this.request.abandoned = true
-    if (!this.holdsPlace) this.leaveQueue()
-  }
-
-  private leaveQueue(): void {
-    this.shared.admission.cancel(this)
-    this.core.exit()
-  }
-
-  private release(): void {
-    this.stopTimer()
-    if (this.holdsPlace) {
-      this.holdsPlace = false
-      this.shared.admission.leave()
-    } else {
-      this.shared.admission.cancel(this)
-    }
-    this.core.exit()
+    if (!this.holdsPlace) this.release()
+    else this.stopTimer()
   }
 
   // --- time
 
-  private startTimer(phase: Phase): void {
-    this.timer = setTimeout(() => this.expire(phase), Math.max(0, this.deadline - performance.now()))
+  /** Waits no longer than to the deadline, and no longer than `limitMillis`. */
+  private startTimer(phase: Phase, limitMillis = Infinity): void {
+    const remaining = Math.max(0, this.deadline - performance.now())
+    const reason = Errors.clientTimeout(phase, remaining <= limitMillis ? this.settings.timeoutMillis : limitMillis)
+    this.timer = setTimeout(() => this.expire(reason), Math.min(remaining, limitMillis))
   }
 
   private stopTimer(): void {
@@ -325,12 +351,17 @@ export class Operation<A, E = never> {
   }
 
   /** The deadline came while it waited: in the queue it leaves, behind it the shared preparation goes on for others. */
-  private expire(phase: Phase): void {
-    const { holdsPlace } = this
-    const error = Errors.make({ reason: this.timedOut(phase), statement: this.query.text })
-    if (!holdsPlace) return this.end(Exit.fail(error))
+  private expire(reason: Errors.Reason): void {
+    const exit = Exit.fail(Errors.make({ reason, statement: this.query.text }))
+    if (!this.holdsPlace) return this.settle(exit)
     this.done = true
-    this.resume(Exit.fail(error))
+    this.resume(exit)
+  }
+
+  /** The shared preparation has the session's patience; who has less gives up alone. */
+  private get prepareMillis(): number {
+    const { attemptMillis } = this.settings
+    return attemptMillis < this.core.settings.attemptMillis ? attemptMillis : Infinity
   }
 
   private timedOut(phase: Phase): Errors.Reason {
@@ -342,15 +373,12 @@ export class Operation<A, E = never> {
       const asked = this.tried?.indexOf(host) ?? -1
       return (asked < 0 ? otherwise : this.failures?.[asked])?.message
     })
-    return new Errors.NoHostAvailable({ nodes, message: "no node can be asked" })
+    return new Errors.NoHostAvailable({ nodes, message: whyNoHost(nodes) })
   }
 }
 
-const routeOf = (prepared: Prepared, values: Buffer): Nodes.Route | undefined => {
-  const { keyspace } = prepared
-  const routingKey = Encoder.routingKey(values, prepared.partitionKeys)
-  return keyspace === undefined || routingKey === undefined ? undefined : { keyspace, routingKey }
-}
+const routeOf = ({ keyspace, partitionKeys }: Prepared, values: Buffer): Nodes.Route | undefined =>
+  keyspace === undefined || partitionKeys.length === 0 ? undefined : { keyspace, values, partitionKeys }
 
 const isUnprepared = (error: unknown): boolean => (error as { readonly code?: unknown }).code === 0x2500
 
@@ -372,5 +400,14 @@ const wrongCount = (markers: number, values: number): Errors.Reason =>
     message: `the statement has ${markers} markers and ${values} values; ` +
       "a value interpolated inside quotes is part of a text and no marker, and a ? that is written out is one more"
   })
+
+const whyNoHost = ([first, ...others]: Errors.NoHostAvailable["nodes"]): string =>
+  first === undefined
+    ? "no node of the local data center is known"
+    : others.length === 0
+    ? `no node can be asked: ${first.node}: ${first.error}`
+    : `none of ${others.length + 1} nodes can be asked`
+
+const nothing = (): void => undefined
 
 const loadOf = ({ inFlight, limit, queued }: Admission) => ({ inFlight, queued, limit })

@@ -1,15 +1,16 @@
 /**
  * Preparing a statement: once per text, however many ask at the same time.
  */
+import { MalformedResponse } from "./codec/MalformedResponse.ts"
 import type { SharedClient } from "./core.ts"
-import { NotSent } from "./driver/client.ts"
 import type { Host } from "./driver/inside.ts"
 import type { PreparedResult } from "./driver/requests.ts"
 import { PrepareRequest } from "./driver/requests.ts"
 import type { KnownStatement, Waiter } from "./statements.ts"
 import { Prepared } from "./statements.ts"
 
-const serverHasSpoken = (error: unknown): boolean => (error as { readonly name?: string }).name === "ResponseError"
+export const serverHasSpoken = (error: unknown): boolean =>
+  (error as { readonly name?: string }).name === "ResponseError"
 
 /** Prepares on one node, trying the next where that one could not be asked. */
 export const prepare = (
@@ -34,7 +35,7 @@ const prepareOnAny = (
   lastError: unknown
 ): void => {
   const host = shared.client.choose(undefined, tried)
-  if (host === undefined) return settle(shared, statement, lastError ?? new NotSent(undefined), undefined)
+  if (host === undefined) return settle(shared, statement, lastError, undefined)
   shared.client.send(host, new PrepareRequest(statement.text), attemptMillis, (error, response) => {
     if (response !== undefined || serverHasSpoken(error)) return settle(shared, statement, error, response?.value)
     prepareOnAny(shared, statement, attemptMillis, [...tried, host], error)
@@ -45,13 +46,11 @@ const settle = (
   shared: SharedClient,
   statement: KnownStatement,
   error: unknown,
-  result: PreparedResult | undefined
+  result: PreparedResult | null | undefined
 ): void => {
   const waiters = statement.preparing ?? []
   statement.preparing = undefined
-  if (result === undefined) shared.statements.forget(statement)
-  else statement.prepared = new Prepared(result)
-  for (const waiter of waiters) waiter(error, statement.prepared)
+  tell(waiters, accept(shared, statement, error, result))
 }
 
 /**
@@ -75,9 +74,39 @@ export const prepareAgain = (
   shared.client.send(host, new PrepareRequest(statement.text), attemptMillis, (error, response) => {
     const waiting = statement.preparingOn.get(host) ?? []
     statement.preparingOn.delete(host)
-    if (response === undefined) shared.statements.forget(statement)
-    else statement.prepared = new Prepared(response.value)
-    const prepared = response === undefined ? undefined : statement.prepared
-    for (const each of waiting) each(error, prepared)
+    tell(waiting, accept(shared, statement, error, response?.value))
   })
+}
+
+interface Answer {
+  readonly error: unknown
+  readonly prepared: Prepared | undefined
+}
+
+/** Keeps what was prepared; a text that was not is forgotten, so that the next who asks tries anew. */
+const accept = (
+  shared: SharedClient,
+  statement: KnownStatement,
+  error: unknown,
+  result: PreparedResult | null | undefined
+): Answer => {
+  const answer = readAnswer(error, result)
+  if (answer.prepared === undefined) shared.statements.forget(statement)
+  else statement.prepared = answer.prepared
+  return answer
+}
+
+/** What is no answer to PREPARE, or cannot be understood, fails the statement and not the process. */
+const readAnswer = (error: unknown, result: PreparedResult | null | undefined): Answer => {
+  if (result === undefined) return { error, prepared: undefined }
+  try {
+    if (result === null) throw new MalformedResponse("the answer to PREPARE is not a prepared statement")
+    return { error: undefined, prepared: new Prepared(result) }
+  } catch (defect) {
+    return { error: defect, prepared: undefined }
+  }
+}
+
+const tell = (waiters: ReadonlyArray<Waiter>, { error, prepared }: Answer): void => {
+  for (const waiter of waiters) waiter(error, prepared)
 }

@@ -16,7 +16,7 @@ import * as Stream from "effect/Stream"
 import type { CqlError } from "../CqlError.ts"
 import * as Errors from "../CqlError.ts"
 import type { Core } from "./core.ts"
-import type { Finish, Outcome, Query } from "./operation.ts"
+import type { Finish, Outcome, PageWanted, Query } from "./operation.ts"
 import { Operation } from "./operation.ts"
 import type { Settings } from "./settings.ts"
 import type { RowsPage } from "./statements.ts"
@@ -43,25 +43,21 @@ const request = <A, E = never>(
   core: Core,
   query: Query,
   settings: Settings,
-  pageState: Buffer | undefined,
-  finish: Finish<A, E>,
-  goesOn = false
+  page: PageWanted,
+  finish: Finish<A, E>
 ): Effect.Effect<A, Failure | E> =>
   Effect.callback((resume) => {
-    const operation = new Operation(core, query, settings, pageState, finish, resume)
-    operation.start(goesOn)
+    const operation = new Operation(core, query, settings, page, finish, resume)
+    operation.start()
     return Effect.sync(() => operation.abandon())
   })
 
-/**
- * More pages of a result that is collected: a close waits for them as for the first, where a stream would end.
- *
- * To be called while the page before them still counts as in flight.
- */
-const more = <A, E>(core: Core, effect: Effect.Effect<A, E>): Effect.Effect<A, E> => {
-  core.enter()
-  return Effect.ensuring(effect, Effect.sync(() => core.exit()))
-}
+/** More pages of a result that is collected: a close waits for them as for the first, where a stream would end. */
+const more = <A, E>(core: Core, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.suspend(() => {
+    core.enter()
+    return Effect.ensuring(effect, Effect.sync(() => core.exit()))
+  })
 
 const decodeRows = <A>(page: RowsPage): Effect.Effect<ReadonlyArray<A>, Failure> =>
   page.decoder.decode === undefined
@@ -78,31 +74,40 @@ const onePage = <A>(
   query: Query,
   settings: Settings,
   pageState: Buffer | undefined
-): Effect.Effect<DecodedPage<A>, Failure> => request(core, query, settings, pageState, decodePage<A>)
+): Effect.Effect<DecodedPage<A>, Failure> => request(core, query, settings, { pageState }, decodePage<A>)
 
-/** Every row of every page, up to `maxRows`. */
+const deadlineOf = (settings: Settings): number => performance.now() + settings.timeoutMillis
+
+/** Every row of every page, up to `maxRows`, before one deadline. */
 export const allRows = <A>(
   core: Core,
   query: Query,
   settings: Settings
-): Effect.Effect<ReadonlyArray<A>, Failure> =>
-  request(core, query, settings, undefined, (outcome) => {
+): Effect.Effect<ReadonlyArray<A>, Failure> => {
+  const deadline = deadlineOf(settings)
+  return request(core, query, settings, { deadline }, (outcome) => {
     const { page } = outcome
     if (page === null) return noRows
     if (page.pageState === undefined && page.rows.length <= settings.maxRows) return decodeRows<A>(page)
-    return more(core, Effect.flatMap(decodePage<A>(outcome), (first) => theRest(core, query, settings, first)))
+    return more(
+      core,
+      Effect.flatMap(decodePage<A>(outcome), (first) => theRest(core, query, settings, first, deadline))
+    )
   })
+}
 
 const theRest = Effect.fnUntraced(function*<A>(
   core: Core,
   query: Query,
   settings: Settings,
-  first: DecodedPage<A>
+  first: DecodedPage<A>,
+  deadline: number
 ): Effect.fn.Return<ReadonlyArray<A>, Failure> {
   const rows = [...first.rows]
   let { pageState } = first
   while (pageState !== undefined && rows.length <= settings.maxRows) {
-    const page: DecodedPage<A> = yield* request(core, query, settings, pageState, decodePage<A>, true)
+    const wanted = { pageState, deadline, goesOn: true }
+    const page: DecodedPage<A> = yield* request(core, query, settings, wanted, decodePage<A>)
     for (const row of page.rows) rows.push(row)
     pageState = page.pageState
   }
@@ -123,20 +128,45 @@ const seekFirst = <A, B, E>(
   core: Core,
   query: Query,
   settings: Settings,
-  pageState: Buffer | undefined,
   found: (row: A) => Exit.Exit<B>,
   none: () => Exit.Exit<B, E>
-): Effect.Effect<B, Failure | E> =>
-  request<B, E>(core, query, settings, pageState, ({ page }) => {
+): Effect.Effect<B, Failure | E> => {
+  const deadline = deadlineOf(settings)
+  return request<B, E>(core, query, settings, { deadline, firstRowOnly: true }, (outcome) => {
+    const { page } = outcome
     if (page === null) return none()
     if (page.rows.length === 0) {
-      if (page.pageState === undefined) return none()
-      return more(core, seekFirst(core, query, settings, page.pageState, found, none))
+      return page.pageState === undefined
+        ? none()
+        : more(
+          core,
+          Effect.flatMap(
+            seekOn<A>(core, query, settings, page.pageState, deadline),
+            (row) => Option.isSome(row) ? found(row.value) : none()
+          )
+        )
     }
-    const [row] = page.rows
-    if (page.decoder.decode === undefined) return found(row as A)
-    return Effect.flatMap(decodeRows<A>({ ...page, rows: [row] }), (rows) => found(rows[0]!))
-  }, pageState !== undefined)
+    if (page.decoder.decode === undefined) return found(page.rows[0] as A)
+    return Effect.flatMap(decodeRows<A>(page), (rows) => found(rows[0]!))
+  })
+}
+
+const seekOn = Effect.fnUntraced(function*<A>(
+  core: Core,
+  query: Query,
+  settings: Settings,
+  from: Buffer,
+  deadline: number
+): Effect.fn.Return<Option.Option<A>, Failure> {
+  let pageState: Buffer | undefined = from
+  while (pageState !== undefined) {
+    const wanted = { pageState, deadline, goesOn: true, firstRowOnly: true }
+    const page: DecodedPage<A> = yield* request(core, query, settings, wanted, decodePage<A>)
+    if (page.rows.length > 0) return Option.some(page.rows[0]!)
+    pageState = page.pageState
+  }
+  return Option.none()
+})
 
 export const firstRow = <A>(
   core: Core,
@@ -147,7 +177,6 @@ export const firstRow = <A>(
     core,
     query,
     settings,
-    undefined,
     (row) => Exit.succeed(Option.some(row)),
     () => Exit.succeed(Option.none())
   )
@@ -161,7 +190,6 @@ export const oneRow = <A>(
     core,
     query,
     settings,
-    undefined,
     Exit.succeed,
     () => Exit.fail(new Cause.NoSuchElementError(`no row for: ${query.text}`))
   )

@@ -61,22 +61,27 @@ export class KnownStatement {
   readonly preparingOn = new Map<Host, Array<Waiter>>()
   used = true
   // Weak: a schema that is made anew for every call must not pile up here.
-  private readonly readers = new WeakMap<object, RowsReader>()
+  private readonly readers = new WeakMap<object, Readers>()
 
   constructor(text: string) {
     this.text = text
   }
 
   /** Rows by `schema`, or plain ones: compiled when the first page of a shape comes, then the same function. */
-  reader(schema: Schema.Constraint | undefined): RowsReader {
+  reader(schema: Schema.Constraint | undefined, firstRowOnly = false): RowsReader {
     const key = schema ?? plainRows
-    let reader = this.readers.get(key)
-    if (reader === undefined) {
-      reader = makeReader(schema)
-      this.readers.set(key, reader)
+    let readers = this.readers.get(key)
+    if (readers === undefined) {
+      readers = makeReaders(schema)
+      this.readers.set(key, readers)
     }
-    return reader
+    return firstRowOnly ? readers.firstRow : readers.allRows
   }
+}
+
+interface Readers {
+  readonly allRows: RowsReader
+  readonly firstRow: RowsReader
 }
 
 const plainRows = {}
@@ -86,14 +91,15 @@ const plainDecoder = (columns: ReadonlyArray<Column>): RowDecoder<unknown> => ({
   decode: undefined
 })
 
-const makeReader = (schema: Schema.Constraint | undefined): RowsReader => {
+const makeReaders = (schema: Schema.Constraint | undefined): Readers => {
   const shapes = new Metadata.ShapeCache((columns) =>
     schema === undefined ? plainDecoder(columns) : RowSchema.make(schema, columns)
   )
-  return (buffer, offset) => {
+  const reader = (most: number): RowsReader => (buffer, offset) => {
     const { pageState, rowsOffset, shape } = shapes.read(buffer, offset)
-    return { rows: shape.rows(buffer, rowsOffset), pageState, decoder: shape }
+    return { rows: shape.rows(buffer, rowsOffset, most), pageState, decoder: shape }
   }
+  return { allRows: reader(Infinity), firstRow: reader(1) }
 }
 
 export class Statements {
@@ -102,10 +108,6 @@ export class Statements {
 
   constructor(limit: number) {
     this.limit = limit
-  }
-
-  get size(): number {
-    return this.known.size
   }
 
   get(text: string): KnownStatement {

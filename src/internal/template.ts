@@ -10,10 +10,14 @@ import { hasProperty } from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import type { CqlError, Reason } from "../CqlError.ts"
 import * as Errors from "../CqlError.ts"
-export const FragmentTypeId = "~effect-cassandra/Fragment"
+/** A symbol of this module alone: what comes from outside, as JSON does, must not be able to look like a fragment. */
+export const FragmentTypeId: unique symbol = Symbol("effect-cassandra/Fragment")
+
+/** What marks a fragment. */
+export type FragmentTypeId = typeof FragmentTypeId
 
 export interface Fragment {
-  readonly [FragmentTypeId]: typeof FragmentTypeId
+  readonly [FragmentTypeId]: FragmentTypeId
   readonly text: string
   readonly parameters: ReadonlyArray<unknown>
   readonly problem: Reason | undefined
@@ -29,6 +33,15 @@ export interface Template {
 interface CallSite {
   readonly text: string
   readonly problem: CqlError | undefined
+  /** What its last fragments made of it: mostly the next ones are the same. */
+  spliced: Spliced | undefined
+}
+
+interface Spliced {
+  /** For each value, the text that it became. */
+  readonly parts: ReadonlyArray<string>
+  readonly text: string
+  readonly refused: Reason | undefined
 }
 
 // The strings of a template are one frozen object per place in the source, and so is the text that they make.
@@ -63,30 +76,46 @@ const callSite = (strings: TemplateStringsArray): CallSite => {
   let site = callSites.get(strings)
   if (site === undefined) {
     const text = strings.join("?")
-    site = { text, problem: asError(useIsRefused(text), text) }
+    site = { text, problem: asError(useIsRefused(text), text), spliced: undefined }
     callSites.set(strings, site)
   }
   return site
 }
 
 const splice = (strings: TemplateStringsArray, values: ReadonlyArray<unknown>): Template => {
-  let text = strings[0]!
+  const parts: Array<string> = []
   const bound: Array<unknown> = []
   let problem: Reason | undefined
   for (let index = 0; index < values.length; index++) {
     const value = values[index]
     if (isFragment(value)) {
-      text += value.text
-      bound.push(...value.parameters)
+      parts.push(value.text)
+      for (const parameter of value.parameters) bound.push(parameter)
       problem ??= value.problem
     } else {
-      text += "?"
+      parts.push("?")
       bound.push(value)
       problem ??= refusal(value, index)
     }
-    text += strings[index + 1]
   }
-  return { text, values: bound, problem: asError(problem ?? useIsRefused(text), text) }
+  const { refused, text } = spliceText(callSite(strings), strings, parts)
+  return { text, values: bound, problem: asError(problem ?? refused, text) }
+}
+
+/** The same string for the same fragments, and not an equal one, which would have to be hashed to be found. */
+const spliceText = (site: CallSite, strings: TemplateStringsArray, parts: ReadonlyArray<string>): Spliced => {
+  if (site.spliced !== undefined && areSame(site.spliced.parts, parts)) return site.spliced
+  const text = String.raw({ raw: strings }, ...parts)
+  site.spliced = { parts, text, refused: useIsRefused(text) }
+  return site.spliced
+}
+
+const areSame = (left: ReadonlyArray<string>, right: ReadonlyArray<string>): boolean => {
+  if (left.length !== right.length) return false
+  for (let index = 0; index < left.length; index++) {
+    if (left[index] !== right[index]) return false
+  }
+  return true
 }
 
 const fragment = (text: string, parameters: ReadonlyArray<unknown>, problem?: Reason): Fragment => ({
@@ -101,16 +130,46 @@ export const unsafe = (text: string): Fragment => fragment(text, [])
 export const ident = (...name: readonly [string, ...ReadonlyArray<string>]): Fragment =>
   fragment(name.map(quote).join("."), [], name.every(isName) ? undefined : badName())
 
-export const insert = (row: Readonly<Record<string, unknown>>): Fragment => {
+export const insert = (row: object): Fragment => {
+  if (!isRow(row)) return fragment("", [], malformed("cql.insert takes an object whose keys are columns"))
   const columns = Object.keys(row)
   const values = columns.map((column) => row[column])
-  const text = `(${columns.map(quote).join(", ")}) VALUES (${columns.map(() => "?").join(", ")})`
-  return fragment(text, values, problemOfRow(columns, values))
+  const { problem, text } = rowText(columns)
+  return fragment(text, values, problem ?? problemOfValues(columns, values))
 }
 
-const problemOfRow = (columns: ReadonlyArray<string>, values: ReadonlyArray<unknown>): Reason | undefined => {
+/** Not a list or a Map, whose keys are something else. */
+const isRow = (row: object): row is Readonly<Record<string, unknown>> =>
+  typeof row === "object" && row !== null && !isFragment(row) && !(Symbol.iterator in row)
+
+interface RowText {
+  readonly columns: ReadonlyArray<string>
+  readonly text: string
+  readonly problem: Reason | undefined
+}
+
+const rowTexts = new Map<string, RowText>()
+
+/** Rows of one table have few sets of columns; whoever makes them up at random must not fill the memory. */
+const rowTextsKept = 1000
+
+const rowText = (columns: ReadonlyArray<string>): RowText => {
+  const key = columns.join()
+  const known = rowTexts.get(key)
+  if (known !== undefined && areSame(known.columns, columns)) return known
+  if (rowTexts.size >= rowTextsKept) rowTexts.clear()
+  const text = `(${columns.map(quote).join(", ")}) VALUES (${columns.map(() => "?").join(", ")})`
+  const made = { columns, text, problem: problemOfColumns(columns) }
+  rowTexts.set(key, made)
+  return made
+}
+
+const problemOfColumns = (columns: ReadonlyArray<string>): Reason | undefined => {
   if (columns.length === 0) return malformed("cql.insert was given a row without columns")
-  if (!columns.every(isName)) return badName()
+  return columns.every(isName) ? undefined : badName()
+}
+
+const problemOfValues = (columns: ReadonlyArray<string>, values: ReadonlyArray<unknown>): Reason | undefined => {
   for (let index = 0; index < values.length; index++) {
     const problem = isScalar(values[index]) ? undefined : refusal(values[index], index, columns[index])
     if (problem !== undefined) return problem

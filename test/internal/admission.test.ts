@@ -24,6 +24,21 @@ describe("Admission", () => {
     assert.deepStrictEqual([admission.inFlight, admission.queued], [2, 0])
   })
 
+  it("lets nobody in before those who wait, not even while a place passes from one to the next", () => {
+    const admission = new Admission(1, 10)
+    const admitted: Array<string> = []
+    admission.tryEnter()
+    admission.enqueue({
+      admitted: () => {
+        admission.leave()
+        assert.isFalse(admission.tryEnter())
+      }
+    })
+    admission.enqueue(waiterInto(admitted, "next"))
+    admission.leave()
+    assert.deepStrictEqual(admitted, ["next"])
+  })
+
   it("takes no more waiters than it may", () => {
     const admission = new Admission(1, 1)
     admission.tryEnter()

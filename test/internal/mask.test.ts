@@ -146,7 +146,8 @@ describe("maskValues", () => {
 
   it("has bounded work for many values", () => {
     const many = Array.from({ length: 20_000 }, (_, index) => `value number ${index}`)
-    check("got 'value number 19999'", [many], "got '‹value›'")
+    check("got 'value number 1999'", [many.slice(0, 2000)], "got '‹value›'")
+    assert.notInclude(maskValues("got 'value number 19999'", [many]), "19999")
   })
 
   describe("JSON", () => {

@@ -96,37 +96,3 @@ export const format = (type: ColumnType): string => {
       return type.type
   }
 }
-
-export const equals = (a: ColumnType, b: ColumnType): boolean => {
-  if (a === b) return true
-  switch (a.type) {
-    case "list":
-    case "set":
-      return b.type === a.type && equals(a.element, b.element)
-    case "map":
-      return b.type === "map" && equals(a.key, b.key) && equals(a.value, b.value)
-    case "tuple":
-      return b.type === "tuple" && allEqual(a.elements, b.elements)
-    case "udt":
-      return b.type === "udt" && a.keyspace === b.keyspace && a.name === b.name && sameFields(a.fields, b.fields)
-    case "vector":
-      return b.type === "vector" && a.dimension === b.dimension && equals(a.element, b.element)
-    case "custom":
-      return b.type === "custom" && a.className === b.className
-    default:
-      return a.type === b.type
-  }
-}
-
-const allEqual = (a: ReadonlyArray<ColumnType>, b: ReadonlyArray<ColumnType>): boolean =>
-  a.length === b.length && a.every((type, index) => equals(type, b[index]!))
-
-const sameFields = (a: ReadonlyArray<UserDefinedField>, b: ReadonlyArray<UserDefinedField>): boolean =>
-  a.length === b.length &&
-  a.every((field, index) => field.name === b[index]!.name && equals(field.type, b[index]!.type))
-
-export const sameColumns = (a: ReadonlyArray<Column>, b: ReadonlyArray<Column>): boolean =>
-  a === b || (a.length === b.length && a.every((column, index) => sameColumn(column, b[index]!)))
-
-const sameColumn = (a: Column, b: Column): boolean =>
-  a.name === b.name && a.table === b.table && a.keyspace === b.keyspace && equals(a.type, b.type)

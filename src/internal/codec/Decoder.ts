@@ -26,7 +26,8 @@ export interface RowShape {
   readonly construct?: ((properties: object) => unknown) | undefined
 }
 
-export type RowsReader<A> = (buf: Buffer, offset: number) => Array<A>
+/** At most `most` rows, by default all: those behind are not looked at. */
+export type RowsReader<A> = (buf: Buffer, offset: number, most?: number) => Array<A>
 
 /** A value that its field has no place for: null, or what a plain value cannot hold. */
 export class NullInRow extends Error {
@@ -169,15 +170,16 @@ ${
     "\n"
   )
 }
-return (page, offset) => {
+return (page, offset, most = Infinity) => {
   const view = new DataView(page.buffer, page.byteOffset, page.byteLength)
   const limit = page.length
   if (offset + 4 > limit) truncated(offset, limit)
   const count = view.getInt32(offset)
   offset += 4
   checkCount(count, ${plan.columns.length})
+  const wanted = most < count ? most : count
   const rows = []
-  for (let row = 0; row < count; row++) {
+  for (let row = 0; row < wanted; row++) {
     let length = 0
     ${plan.columns.map(sourceOfColumn).join("\n    ")}
     rows.push(${makeRow(plan.shape)})
@@ -233,7 +235,7 @@ const makeRow = (shape: RowShape): string => {
 // Without generated code
 // -----------------------------------------------------------------------------
 
-const interpret = (plan: Plan): RowsReader<unknown> => (buf, offset) => {
+const interpret = (plan: Plan): RowsReader<unknown> => (buf, offset, most = Infinity) => {
   const page = buf as Page
   const limit = page.length
   if (offset + 4 > limit) truncated(offset, limit)
@@ -242,7 +244,7 @@ const interpret = (plan: Plan): RowsReader<unknown> => (buf, offset) => {
   const rows: Array<unknown> = []
   const values: Array<unknown> = plan.columns.map(() => null)
   let at = offset + 4
-  for (let row = 0; row < count; row++) {
+  for (let row = 0; row < Math.min(most, count); row++) {
     for (let index = 0; index < plan.columns.length; index++) {
       if (at + 4 > limit) truncated(at, limit)
       const length = page.readInt32BE(at)

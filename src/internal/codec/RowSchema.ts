@@ -10,7 +10,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaParser from "effect/SchemaParser"
 import type { Column } from "./ColumnType.ts"
 import { format } from "./ColumnType.ts"
-import type { NullInRow, RowField, RowShape } from "./Decoder.ts"
+import type { NullInRow, RowField, RowShape, RowsReader } from "./Decoder.ts"
 import { compileRows } from "./Decoder.ts"
 import { acceptsNull, describe, fit, isCheckedBefore, isOnlyChecked, mismatch } from "./fit.ts"
 import { classShape } from "./rowClass.ts"
@@ -18,7 +18,7 @@ import { compile } from "./schemaCompiler.ts"
 
 export interface RowDecoder<A> {
   /** Reads the page's rows, or throws `NullInRow`. With `decode`, these are plain rows that have to go through it. */
-  readonly rows: (buf: Buffer, offset: number) => Array<any>
+  readonly rows: RowsReader<any>
   readonly decode:
     | ((rows: ReadonlyArray<unknown>) => Effect.Effect<ReadonlyArray<A>, Schema.SchemaError, any>)
     | undefined

@@ -15,12 +15,12 @@ import type {
   FrameFlags,
   Host,
   Parser,
-  Pool,
-  QueryPlan
+  Pool
 } from "./inside.ts"
 import { missingParts } from "./inside.ts"
 import * as Nodes from "./nodes.ts"
 import type { LocalPolicy } from "./policy.ts"
+import { recoverOneAtATime } from "./recovery.ts"
 import type { Request } from "./requests.ts"
 import type { Response } from "./responses.ts"
 import { readOwnResponses } from "./responses.ts"
@@ -86,9 +86,10 @@ export class DriverClient {
   private readonly sockets = new Set<Socket>()
   private readonly hosts = new Set<Host>()
   private readonly pauses = new Map<NodeJS.Timeout, () => void>()
-  private reconnect: NodeJS.Timeout | undefined
+  private ringIsOld = false
   private connecting: Promise<void> | undefined
   private closing: Promise<void> | undefined
+  private isClosing = false
   /** One object for all requests: a connection reads it while `sendStream` runs and never again. */
   private readonly sendOptions = {
     millis: 0,
@@ -106,6 +107,7 @@ export class DriverClient {
     this.adoptControlConnection(this.raw.controlConnection)
     this.raw._waitForSchemaAgreement = (connection) => this.schemaAgreement(connection, config.schemaAgreementSeconds)
     this.raw.hosts.on("add", (host: Host) => this.adoptHost(host))
+    this.raw.hosts.on("remove", (host: Host) => this.dropHost(host))
   }
 
   connect(): Promise<void> {
@@ -118,12 +120,9 @@ export class DriverClient {
    * Resolves when every socket is closed. A second call waits for the first.
    */
   close(): Promise<void> {
+    this.isClosing = true
     this.closing ??= this.closeAll()
     return this.closing
-  }
-
-  get isClosing(): boolean {
-    return this.closing !== undefined
   }
 
   choose(route: Nodes.Route | undefined, tried: ReadonlyArray<Host>): Host | undefined {
@@ -143,7 +142,10 @@ export class DriverClient {
     // A connection that the pool has just opened is in no keyspace yet.
     const end = performance.now() + timeoutMillis
     this.switchKeyspace(connection, this.keyspace, timeoutMillis).then(
-      () => this.sendOn(host, connection, request, end - performance.now(), settle),
+      () =>
+        request.abandoned
+          ? settle(new NotSent(undefined), undefined)
+          : this.sendOn(host, connection, request, end - performance.now(), settle),
       (error) => {
         const isLost = (error as { readonly isSocketError?: boolean }).isSocketError === true
         if (isLost) host.removeFromPool(connection)
@@ -169,11 +171,12 @@ export class DriverClient {
   ): void {
     // The driver's health checks live on this limit: at 0 a silent connection is never given up.
     this.sendOptions.millis = Math.max(1, timeoutMillis)
+    const end = performance.now() + timeoutMillis
     connection.sendStream(request, this.sendOptions, (error, response) => {
       if (error !== null && error !== undefined) return this.settleError(host, connection, error, settle)
       const own = response as Response<A> & DriverResponse
       if (own.value !== undefined) return guarded(settle, undefined, own)
-      return this.settleDriverResponse(connection, own, settle)
+      return this.settleDriverResponse(connection, own, end - performance.now(), settle)
     })
   }
 
@@ -185,19 +188,26 @@ export class DriverClient {
     guarded(settle, error, undefined)
   }
 
-  private settleDriverResponse<A>(connection: Connection, response: DriverResponse, settle: Settle<A>): void {
-    const settled = (): void =>
+  private settleDriverResponse<A>(
+    connection: Connection,
+    response: DriverResponse,
+    timeoutMillis: number,
+    settle: Settle<A>
+  ): void {
+    const answer = (): void =>
       guarded(settle, undefined, { value: null as A, flags: response.flags ?? noFlags, length: 0 })
-    if (response.schemaChange === undefined) return settled()
-    // Rejections are the driver's to log: the statement itself has succeeded by then.
-    this.raw.handleSchemaAgreementAndRefresh(connection, response.schemaChange).then(settled, settled)
+    if (response.schemaChange === undefined) return answer()
+    // The statement itself has succeeded by now: neither a failure to agree, which is the driver's to log, nor one to
+    // agree in time is its failure.
+    const agreed = settled(this.raw.handleSchemaAgreementAndRefresh(connection, response.schemaChange))
+    void atMost(timeoutMillis, agreed).then(answer)
   }
 
   /** As the driver's, but a close ends its waiting, and the limit is not rounded up to a second. */
   private async schemaAgreement(connection: Connection, limitSeconds: number): Promise<boolean> {
     if (this.raw.hosts.values().length === 1) return true
     const end = performance.now() + limitSeconds * 1000
-    while (this.closing === undefined && performance.now() < end) {
+    while (!this.isClosing && performance.now() < end) {
       if (await this.raw.metadata.compareSchemaVersions(connection)) return true
       await this.pause(agreementMillis)
     }
@@ -205,7 +215,7 @@ export class DriverClient {
   }
 
   private pause(millis: number): Promise<void> {
-    return new Promise((resolve) => {
+    return this.isClosing ? Promise.resolve() : new Promise((resolve) => {
       const timer = setTimeout(() => {
         this.pauses.delete(timer)
         resolve()
@@ -229,7 +239,6 @@ export class DriverClient {
   private async closeAll(): Promise<void> {
     const control = this.raw.controlConnection
     control._isShuttingDown = true
-    clearTimeout(this.reconnect)
     this.endPauses()
     // While it connects, the driver's shutdown() is a no-op and the client would stay open: end the connecting first.
     if (this.connecting !== undefined && !this.raw.connected) {
@@ -257,10 +266,30 @@ export class DriverClient {
     this.adoptPool(host.pool)
     // The driver sets a node's distance when a request of its own comes by; ours do not.
     if (this.raw.connected) setImmediate(() => this.admitHost(host))
+    this.renewRing()
+  }
+
+  /** After a whole outage the driver makes its nodes anew, and lets the pools of the old ones reconnect for ever. */
+  private dropHost(host: Host): void {
+    this.hosts.delete(host)
+    void host.shutdown(true)
+    this.renewRing()
+  }
+
+  /** The driver knows who owns which token as of its start; asked for once, however many nodes come and go together. */
+  private renewRing(): void {
+    if (!this.raw.connected || this.ringIsOld) return
+    this.ringIsOld = true
+    setImmediate(() => {
+      this.ringIsOld = false
+      if (this.isClosing) return
+      this.raw.metadata.buildTokens(this.raw.hosts)
+      for (const keyspace of Object.values(this.raw.metadata.keyspaces)) keyspace.replicas = undefined
+    })
   }
 
   private admitHost(host: Host): void {
-    if (this.closing !== undefined) return
+    if (this.isClosing) return
     this.raw.profileManager.getDistance(host)
     if (this.policy.localHosts().includes(host) && host.isUp()) host.pool.increaseSize()
   }
@@ -315,12 +344,12 @@ export class DriverClient {
         if (connection.netClient === socket) settleRest(connection)
       })
     })
-    if (this.closing !== undefined) setImmediate(() => socket.destroy(new Error("the client is closed")))
+    if (this.isClosing) setImmediate(() => socket.destroy(new Error("the client is closed")))
   }
 
   private adoptControlConnection(control: ControlConnection): void {
     control._createConnection = async (endpoint) => {
-      if (this.closing !== undefined) throw new Error("the client is closed")
+      if (this.isClosing) throw new Error("the client is closed")
       const connection = this.adoptConnection(new ConnectionOf(endpoint, null, control.options))
       try {
         await connection.openAsync()
@@ -331,50 +360,11 @@ export class DriverClient {
       }
       return connection
     }
-    control._refresh = (plan) => this.refreshControlConnection(control, plan)
-  }
-
-  /**
-   * The control connection's way back after it was lost: as the driver's, but with a timer that can be cancelled.
-   * The driver drops the handle of its own, which keeps a closed process alive for as long as the delay was.
-   */
-  private async refreshControlConnection(control: ControlConnection, plan?: QueryPlan): Promise<void> {
-    if (control._isShuttingDown) return
-    control.host = null
-    control.connection = null
-    const nodes = plan ?? this.policy.plan()
-    if (plan === undefined) control._triedHosts = {}
-    try {
-      await control._refreshControlConnection(nodes)
-    } catch (error) {
-      return this.scheduleRefresh(control, error)
-    }
-    try {
-      await control._refreshHosts(false, true)
-      await control._registerToConnectionEvents()
-    } catch (error) {
-      return this.refreshElsewhere(control, nodes, error)
-    }
-    control._reconnectionSchedule = control._reconnectionPolicy.newSchedule()
-    if (control.host === null || control.connection === null) return
-    control._setHealthListeners(control.host, control.connection)
-    control.emit("newConnection", null, control.connection, control.host)
-  }
-
-  private scheduleRefresh(control: ControlConnection, error: unknown): void {
-    if (control._isShuttingDown) return
-    const delay = Number(control._reconnectionSchedule.next().value)
-    this.reconnect = setTimeout(() => void control._refresh(), delay)
-    control.emit("newConnection", error)
-  }
-
-  private refreshElsewhere(control: ControlConnection, plan: QueryPlan, error: unknown): Promise<void> {
-    const { connection, host } = control as { connection: Connection | null; host: Host | null }
-    if (connection !== null) {
-      control._triedHosts[connection.endpoint] = error
-      if ((error as { readonly isSocketError?: boolean }).isSocketError === true) host?.removeFromPool(connection)
-    }
-    return control._refresh(plan)
+    recoverOneAtATime(control, {
+      plan: () => this.policy.plan(),
+      pause: (millis) => this.pause(millis),
+      isOver: () => this.isClosing
+    })
   }
 }
 

@@ -62,7 +62,7 @@ class Translator extends AddressTranslator {
   }
 }
 
-/** Asked for every connection, so that what the user's function returns today is what is sent today. */
+/** Asked for every connection: a password that rotates is then the one of the day. */
 class Credentials extends cassandra.auth.PlainTextAuthProvider {
   private readonly current: () => { readonly username: string; readonly password: string }
 
@@ -162,5 +162,33 @@ export const driverOptions = (config: DriverConfig, policy: LocalPolicy): cassan
     metrics: new cassandra.metrics.DefaultMetrics(),
     monitorReporting: { enabled: false }
   }
-  return overlay(options, config.driverOptions) as unknown as cassandra.ClientOptions
+  return verifying(overlay(options, config.driverOptions)) as unknown as cassandra.ClientOptions
+}
+
+/** TLS that came in by the open door verifies too, unless it says that it does not. */
+const verifying = (options: Record<string, unknown>): Record<string, unknown> =>
+  isRecord(options["sslOptions"])
+    ? { ...options, sslOptions: { rejectUnauthorized: true, ...options["sslOptions"] } }
+    : options
+
+/** What has no effect here, or breaks what this library does, with what to use in its place. */
+const replaced: ReadonlyArray<readonly [path: ReadonlyArray<string>, instead: string]> = [
+  [["policies", "loadBalancing"], "use localDataCenter and nodeFilter"],
+  [["policies", "retry"], "statements are not retried by the driver"],
+  [["policies", "speculativeExecution"], "statements are not sent by the driver"],
+  [["policies", "timestampGeneration"], "use the session's timestamps"],
+  [["localDataCenter"], "use localDataCenter of the cluster's own options"],
+  [["profiles"], "use Statement.withOptions"],
+  [["queryOptions"], "use the session's options"],
+  [["encoding"], "values are what CqlType says"],
+  [["promiseFactory"], "it is not used"]
+]
+
+/** Why options of the driver cannot be used, if one of them cannot. */
+export const problemOfDriverOptions = (options: Readonly<Record<string, unknown>>): string | undefined => {
+  for (const [path, instead] of replaced) {
+    const value = path.reduce<unknown>((at, key) => isRecord(at) ? at[key] : undefined, options)
+    if (value !== undefined) return `without ${path.join(".")}: ${instead}`
+  }
+  return undefined
 }

@@ -20,11 +20,19 @@ const reasonOf = (error: unknown, config: DriverConfig): Errors.Reason => {
     return new Errors.UnsupportedDriver({ message: error.message })
   }
   const password = config.credentials?.().password
-  return classify(error, {
+  const reason = classify(error, {
     timeoutMillis: config.openMillis,
     secrets: password === undefined ? [] : [password]
   })
+  return reason._tag === "NoHostAvailable" && reason.nodes.length === 0 ? unresolved(config) : reason
 }
+
+/** No name was an address: the driver does not say which. */
+const unresolved = ({ contactPoints }: DriverConfig): Errors.Reason =>
+  new Errors.NoHostAvailable({
+    nodes: contactPoints.map((node) => ({ node, error: "has no address" })),
+    message: `no address is known for ${contactPoints.join(", ")}`
+  })
 
 const noSuchDataCenter = (error: NoSuchDataCenter): Errors.Reason => {
   const choices = error.found.map((name) => `"${name}"`).join(", ")

@@ -26,6 +26,7 @@ export interface SendOptions {
 }
 
 export interface Parser extends Transform {
+  parseBody: (frame: ParserFrame, item: ParserItem) => unknown
   parseResult: (frame: ParserFrame, reader: FrameReader) => unknown
 }
 
@@ -34,6 +35,13 @@ export interface ParserFrame {
   readonly flagsInfo: FrameFlags | undefined
   readonly isStreaming: boolean | undefined
   readonly parsingError: boolean | undefined
+}
+
+/** A frame's body, or a part of it: `offset` is where it begins in `chunk`, once it has arrived whole. */
+export interface ParserItem {
+  readonly header: FrameHeader
+  readonly chunk: Buffer
+  readonly offset: number
 }
 
 /** The parts in front of a response's body that the frame's flags announce (protocol v4, section 2.2). */
@@ -122,18 +130,15 @@ export interface ControlConnection extends EventEmitter {
   _createConnection: (endpoint: string) => Promise<Connection>
   _refresh: (plan?: QueryPlan) => Promise<void>
   readonly _refreshControlConnection: (plan: QueryPlan) => Promise<void>
+  _initializeConnection: () => Promise<void>
   readonly _refreshHosts: (initializing: boolean, isReconnecting: boolean) => Promise<void>
   readonly _registerToConnectionEvents: () => Promise<void>
   readonly _setHealthListeners: (host: Host, connection: Connection) => void
 }
 
-export interface ColumnMetadata {
-  readonly name: string
-  readonly type: unknown
-}
-
 export interface Metadata {
-  readonly keyspaces: Record<string, unknown>
+  readonly keyspaces: Record<string, { replicas?: unknown }>
+  readonly buildTokens: (hosts: HostMap) => void
   readonly isDbaas: () => boolean
   readonly getReplicas: (keyspace: string, token: Buffer) => ReadonlyArray<Host> | null
   readonly compareSchemaVersions: (connection: Connection) => Promise<boolean>
@@ -167,6 +172,8 @@ export const missingParts = (client: Client, connection: ConnectionClass): Reado
     ["ControlConnection._refreshHosts", typeof control?._refreshHosts === "function"],
     ["ControlConnection._registerToConnectionEvents", typeof control?._registerToConnectionEvents === "function"],
     ["ControlConnection._setHealthListeners", typeof control?._setHealthListeners === "function"],
+    ["Metadata.buildTokens", typeof client.metadata?.buildTokens === "function"],
+    ["ControlConnection._initializeConnection", typeof control?._initializeConnection === "function"],
     ["Metadata.compareSchemaVersions", typeof client.metadata?.compareSchemaVersions === "function"],
     ["Connection.sendStream", typeof prototype?.["sendStream"] === "function"],
     ["Connection.changeKeyspace", typeof prototype?.["changeKeyspace"] === "function"],

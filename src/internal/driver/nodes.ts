@@ -1,13 +1,16 @@
 /**
  * Which node gets an attempt: a replica of the partition first, else any local one, never one that was tried before.
  */
+import * as Encoder from "../codec/Encoder.ts"
 import type { Client, Host } from "./inside.ts"
 import type { LocalPolicy } from "./policy.ts"
 
 export interface Route {
-  /** The keyspace of the statement's table, and the bytes its token is made of. */
+  /** The keyspace of the statement's table. */
   readonly keyspace: string
-  readonly routingKey: Buffer
+  /** The statement's encoded parameters, and which of them make the partition key. */
+  readonly values: Buffer
+  readonly partitionKeys: ReadonlyArray<number>
 }
 
 const usable = (host: Host, tried: ReadonlyArray<Host>): boolean =>
@@ -22,8 +25,10 @@ const firstUsable = (hosts: ReadonlyArray<Host>, start: number, tried: ReadonlyA
 }
 
 const replicas = (client: Client, policy: LocalPolicy, route: Route): ReadonlyArray<Host> => {
+  const routingKey = Encoder.routingKey(route.values, route.partitionKeys)
+  if (routingKey === undefined) return []
   const local = policy.localHosts()
-  const owners = client.metadata.getReplicas(route.keyspace, route.routingKey)
+  const owners = client.metadata.getReplicas(route.keyspace, routingKey)
   return owners === null ? [] : owners.filter((host) => local.includes(host))
 }
 
@@ -35,7 +40,7 @@ export const choose = (
 ): Host | undefined => {
   const local = policy.localHosts()
   const start = policy.nextPosition()
-  // With one node there is nothing to choose, and hashing the key would be the dearest step of the query.
+  // With one node there is nothing to choose, and making and hashing the key would be the dearest step of the query.
   if (route !== undefined && local.length > 1) {
     const owner = firstUsable(replicas(client, policy, route), start, tried)
     if (owner !== undefined) return owner

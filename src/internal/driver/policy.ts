@@ -104,7 +104,15 @@ export class LocalPolicy extends cassandra.policies.loadBalancing.LoadBalancingP
 
   private isLocal(host: Host): boolean {
     if (this.localDataCenter !== undefined && host.datacenter !== this.localDataCenter) return false
-    const filter = this.options.nodeFilter
-    return filter === undefined || filter({ address: host.address, dataCenter: host.datacenter ?? "" })
+    return this.options.nodeFilter === undefined || this.passes(host, this.options.nodeFilter)
+  }
+
+  /** Called by the driver and on the path of statements, which a throw of the user's would break: it keeps a node out. */
+  private passes(host: Host, filter: NonNullable<PolicyOptions["nodeFilter"]>): boolean {
+    try {
+      return filter({ address: host.address, dataCenter: host.datacenter ?? "" })
+    } catch {
+      return false
+    }
   }
 }

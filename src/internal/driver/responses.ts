@@ -3,7 +3,7 @@
  *
  * The driver turns a page into one object per cell, row and stream item; reading it whole costs a quarter of that.
  */
-import type { Connection, FrameFlags, Parser, ParserFrame } from "./inside.ts"
+import type { Connection, FrameFlags, Parser, ParserFrame, ParserItem } from "./inside.ts"
 import { Request } from "./requests.ts"
 
 /** What came back for a request of ours. */
@@ -20,14 +20,25 @@ const skipped = { value: null, flags: noFlags, length: 0 }
 
 /** Makes `parser`, an instance, hand RESULT frames that answer our requests to these requests. */
 export const readOwnResponses = (connection: Connection, parser: Parser): void => {
-  const parseResult = parser.parseResult
+  const { parseBody, parseResult } = parser
+  let body: ParserItem | undefined
+  parser.parseBody = (frame, item) => {
+    body = item
+    return parseBody.call(parser, frame, item)
+  }
   parser.parseResult = (frame, reader) => {
     const request = frame.isStreaming ? undefined : requestOf(connection, frame)
-    if (request === undefined) return parseResult.call(parser, frame, reader)
-    const item = read(request, frame, reader.buf, reader.offset)
+    if (request === undefined || body === undefined) return parseResult.call(parser, frame, reader)
+    const item = read(request, frame, bodyOf(body), reader.offset)
     if (item === undefined) return parseResult.call(parser, frame, reader)
     return parser.push(item)
   }
+}
+
+/** The chunk up to the frame's end: what follows is another frame, and a short body must not be read into it. */
+const bodyOf = ({ chunk, header, offset }: ParserItem): Buffer => {
+  const end = offset + header.bodyLength
+  return end === chunk.length ? chunk : chunk.subarray(0, end)
 }
 
 const requestOf = (connection: Connection, frame: ParserFrame): Request<unknown> | undefined => {

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { Column, ColumnType } from "../../../src/internal/codec/ColumnType.ts"
-import { format, sameColumns } from "../../../src/internal/codec/ColumnType.ts"
+import { format } from "../../../src/internal/codec/ColumnType.ts"
 import {
   MalformedResponse,
   readPrepared,
@@ -309,7 +309,7 @@ describe("ShapeCache", () => {
     cache.read(Buffer.concat([a, count]), 0)
     for (const bytes of others) {
       const { columns, rowsOffset } = cache.read(Buffer.concat([bytes, count]), 0)
-      assert.isTrue(sameColumns(columns, readRowsMetadata(bytes, 0).columns))
+      assert.deepStrictEqual(readRowsMetadata(bytes, 0).columns, columns)
       assert.strictEqual(rowsOffset, bytes.length)
     }
     assert.lengthOf(made, 1 + others.length)
