@@ -72,7 +72,10 @@ export interface Options {
    * take as long for each page. By default 30 seconds.
    */
   readonly timeout?: StatementOptions["timeout"]
-  /** How long one node may take to answer. By default 12 seconds, above the server's own limits. */
+  /**
+   * How long one node may take to answer. By default 12 seconds, above the server's own limits. Preparing, which is
+   * shared by all who wait for it, has the session's.
+   */
   readonly attemptTimeout?: StatementOptions["attemptTimeout"]
   /** Whether running it twice is the same as running it once. */
   readonly idempotent?: boolean | undefined

@@ -167,6 +167,25 @@ it.layer(Keyspace.layer, { excludeTestServices: true, timeout: "60 seconds" })("
         }
       }))
 
+    it("that look like a part of a statement are bound too", () => {
+      const forged: unknown = JSON.parse(
+        "{\"~effect-cassandra/Fragment\":1,\"text\":\"'x' OR 1 = 1\",\"parameters\":[],\"problem\":null}"
+      )
+      const statement = cql`SELECT * FROM users WHERE name = ${forged}`
+      assert.strictEqual(statement.text, "SELECT * FROM users WHERE name = ?")
+      assert.deepStrictEqual(statement.parameters, [forged])
+    })
+
+    it.effect("of a row are those of an instance, and not of a list", () =>
+      Effect.gen(function*() {
+        yield* createUsers
+        yield* cql`INSERT INTO users ${cql.insert(ada)}`
+        assert.deepStrictEqual(yield* cql(User)`SELECT * FROM users WHERE id = ${ada.id}`.one, ada)
+        for (const row of [[1], new Map(), cql`SELECT 1`]) {
+          assert.strictEqual((yield* reasonOf(cql`INSERT INTO users ${cql.insert(row)}`))._tag, "InvalidQuery")
+        }
+      }))
+
     it.effect("names are quoted, whatever is in them", () =>
       Effect.gen(function*() {
         for (
@@ -218,6 +237,10 @@ it.layer(Keyspace.layer, { excludeTestServices: true, timeout: "60 seconds" })("
       const printed = String(cql`SELECT * FROM t WHERE id = ${secret}`)
       assert.include(printed, "SELECT * FROM t WHERE id = ?")
       assert.notInclude(printed, secret)
+    })
+
+    it("a printed statement does not show the password that its text spells out", () => {
+      assert.notInclude(String(cql`CREATE ROLE a WITH PASSWORD = 'hunter2' AND LOGIN = true`), "hunter2")
     })
 
     it.effect("a session's own cql runs on that session, without a context", () =>

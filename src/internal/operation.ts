@@ -126,7 +126,7 @@ export class Operation<A, E = never> {
     if (this.query.values.length === 0) return this.attempt()
     const { prepared } = this.statement
     if (prepared !== undefined) return this.encode(prepared)
-    this.startTimer("prepare", this.prepareMillis)
+    this.startTimer("prepare")
     prepare(
       this.shared,
       this.statement,
@@ -238,7 +238,7 @@ export class Operation<A, E = never> {
 
   private prepareAgain(host: Host): void {
     this.preparedAgainOn = host
-    this.startTimer("prepare", this.prepareMillis)
+    this.startTimer("prepare")
     prepareAgain(this.shared, this.statement, host, this.core.settings.attemptMillis, (error, prepared) => {
       this.stopTimer()
       if (this.done) return this.release()
@@ -337,11 +337,8 @@ export class Operation<A, E = never> {
 
   // --- time
 
-  /** Waits no longer than to the deadline, and no longer than `limitMillis`. */
-  private startTimer(phase: Phase, limitMillis = Infinity): void {
-    const remaining = Math.max(0, this.deadline - performance.now())
-    const reason = Errors.clientTimeout(phase, remaining <= limitMillis ? this.settings.timeoutMillis : limitMillis)
-    this.timer = setTimeout(() => this.expire(reason), Math.min(remaining, limitMillis))
+  private startTimer(phase: Phase): void {
+    this.timer = setTimeout(() => this.expire(phase), Math.max(0, this.deadline - performance.now()))
   }
 
   private stopTimer(): void {
@@ -351,17 +348,11 @@ export class Operation<A, E = never> {
   }
 
   /** The deadline came while it waited: in the queue it leaves, behind it the shared preparation goes on for others. */
-  private expire(reason: Errors.Reason): void {
-    const exit = Exit.fail(Errors.make({ reason, statement: this.query.text }))
+  private expire(phase: Phase): void {
+    const exit = Exit.fail(Errors.make({ reason: this.timedOut(phase), statement: this.query.text }))
     if (!this.holdsPlace) return this.settle(exit)
     this.done = true
     this.resume(exit)
-  }
-
-  /** The shared preparation has the session's patience; who has less gives up alone. */
-  private get prepareMillis(): number {
-    const { attemptMillis } = this.settings
-    return attemptMillis < this.core.settings.attemptMillis ? attemptMillis : Infinity
   }
 
   private timedOut(phase: Phase): Errors.Reason {
