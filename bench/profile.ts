@@ -108,8 +108,8 @@ const record = Effect.fnUntraced(function*<E, R>(work: Effect.Effect<unknown, E,
 })
 
 const program = Effect.gen(function*() {
-  const found = cases(8000).find((each) => each.name === name)
-  if (found === undefined) return yield* Console.log(`cases: ${cases(0).map((each) => each.name).join(", ")}`)
+  const found = cases.find((each) => each.name === name)
+  if (found === undefined) return yield* Console.log(`cases: ${cases.map((each) => each.name).join(", ")}`)
   const client = yield* driverClient
   const block = side === "driver" ? Effect.promise(() => found.driver(client)) : found.library
   const blocks = Number(options.blocks)

@@ -75,9 +75,14 @@ const ofReason = <Self>() =>
   fields: Fields
 ): Schema.Class<Self, Schema.TaggedStruct<Tag, ReasonFields<Fields>>, Cause.YieldableError> => {
   const identifier = `effect-cassandra/CqlError/${tag}`
-  const base: any = Schema.TaggedError<any>(identifier)(tag, { message: Schema.String, ...fields })
-  Object.defineProperty(base.prototype, "name", { value: tag })
-  return withoutFrames(base) as any
+  const base = Schema.TaggedError<Self>(identifier)(tag, { message: Schema.String, ...fields })
+  const framed = base as unknown as new(...args: Array<any>) => Error
+  Object.defineProperty(framed.prototype, "name", { value: tag })
+  return withoutFrames(framed) as unknown as Schema.Class<
+    Self,
+    Schema.TaggedStruct<Tag, ReasonFields<Fields>>,
+    Cause.YieldableError
+  >
 }
 
 /**

@@ -66,19 +66,36 @@ export const consistency = (field: string, value: unknown): Check => oneOf(field
 
 export const oneOf = (field: string, value: unknown, choices: ReadonlyArray<string>): Check => ({
   field,
-  expected: `one of ${choices.map((choice) => `"${choice}"`).join(", ")}`,
+  expected: sentenceOf(choices),
   holds: value === undefined || (typeof value === "string" && choices.includes(value))
 })
 
-/** What a statement may say of itself, and a session of all of its statements. */
-export const statementOptions = (options: StatementOptions): ReadonlyArray<Check> => [
-  consistency("consistency", options.consistency),
-  oneOf("serialConsistency", options.serialConsistency, ["serial", "localSerial"]),
-  whole("pageSize", options.pageSize, 1, 2 ** 31 - 1),
-  duration("timeout", options.timeout),
-  duration("attemptTimeout", options.attemptTimeout),
-  whole("maxRows", options.maxRows, 1)
-]
+const sentences = new WeakMap<ReadonlyArray<string>, string>()
+
+const sentenceOf = (choices: ReadonlyArray<string>): string => {
+  let sentence = sentences.get(choices)
+  if (sentence === undefined) {
+    sentence = `one of ${choices.map((choice) => `"${choice}"`).join(", ")}`
+    sentences.set(choices, sentence)
+  }
+  return sentence
+}
+
+/** What a statement may say of itself, and a session of all of its statements: on the path of those that say it. */
+export const statementOptions = (options: StatementOptions): ReadonlyArray<Check> => {
+  const checks: Array<Check> = []
+  if (options.consistency !== undefined) checks.push(consistency("consistency", options.consistency))
+  if (options.serialConsistency !== undefined) {
+    checks.push(oneOf("serialConsistency", options.serialConsistency, serialConsistencies))
+  }
+  if (options.pageSize !== undefined) checks.push(whole("pageSize", options.pageSize, 1, 2 ** 31 - 1))
+  if (options.timeout !== undefined) checks.push(duration("timeout", options.timeout))
+  if (options.attemptTimeout !== undefined) checks.push(duration("attemptTimeout", options.attemptTimeout))
+  if (options.maxRows !== undefined) checks.push(whole("maxRows", options.maxRows, 1))
+  return checks
+}
+
+const serialConsistencies = ["serial", "localSerial"]
 
 export const invalid = (field: string, expected: string): CqlError =>
   Errors.make({

@@ -282,6 +282,8 @@ const scripted = {
       yield* server.refuse
       yield* server.dropConnections
       yield* Fiber.join(lost)
+      // And the timer is set.
+      yield* turn
     })
   ),
 
@@ -523,6 +525,8 @@ const real = {
       yield* proxy.refuse
       yield* proxy.cut
       yield* Fiber.join(lost)
+      // And the timer is set.
+      yield* turn
     })
   ),
 
