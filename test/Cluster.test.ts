@@ -105,6 +105,17 @@ describe("connecting", () => {
       assert.deepStrictEqual((yield* cluster.nodes).map(({ address }) => address), [addressOf(server)])
     }))
 
+  it.live("keeps no connection to a contact point that did not take it", () =>
+    Effect.gen(function*() {
+      const [starting, server] = [yield* ScriptedServer.make(), yield* ScriptedServer.make()]
+      starting.on("STARTUP", Reply.bootstrapping("not yet"), ["startup"])
+      const contactPoints = [starting, server].map(addressOf)
+      // Which one is asked first is left to chance.
+      yield* Effect.repeat(connect(server, { contactPoints }), { until: () => starting.accepted() > 0 })
+      yield* starting.awaitConnections(0)
+      assert.isAbove(server.connections(), 0)
+    }))
+
   it.live("tells for each node why it failed", () =>
     Effect.gen(function*() {
       const server = yield* ScriptedServer.make()
@@ -331,7 +342,9 @@ describe("the node of a statement", () => {
       yield* untilNode("hostRemove", session, lookForNodes)
       yield* servers.clearRequests
       yield* Effect.forEach(numbered(10), () => session.cql`SELECT n`)
-      assert.deepStrictEqual([first, third].map((node) => node!.received("SELECT n").length), [5, 5])
+      const [byFirst, byThird] = [first, third].map((node) => node!.received("SELECT n").length)
+      assert.isAbove(byFirst!, 0)
+      assert.strictEqual(byThird, 10 - byFirst!)
     }))
 })
 

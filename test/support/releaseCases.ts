@@ -219,7 +219,12 @@ const scripted = {
   }),
 
   "a server that is silent in the middle of connecting, until connectTimeout": atEveryStage(
-    (server, _, options) => failsWith("ClientTimeout", open(server, { ...options, connectTimeout: "100 millis" })),
+    (server, _, options) =>
+      Effect.andThen(
+        failsWith("ClientTimeout", open(server, { ...options, connectTimeout: "100 millis" })),
+        // At once, and not only when the scope ends in which it was tried.
+        server.awaitConnections(0)
+      ),
     Reply.silence
   ),
 
@@ -228,7 +233,8 @@ const scripted = {
   ),
 
   "a connect that is interrupted in the middle": atEveryStage(
-    (server, reached, options) => startAndInterrupt(open(server, options), reached),
+    (server, reached, options) =>
+      Effect.andThen(startAndInterrupt(open(server, options), reached), server.awaitConnections(0)),
     Reply.silence
   ),
 
