@@ -262,12 +262,14 @@ describe("a time limit", () => {
       const prepared = Reply.prepared({ id: Buffer.from("insert"), params: [{ name: "a", type: "text" }] })
       const preparing = hold(server, /^INSERT/, prepared, ["prepare"])
       const insert = cql`INSERT ${"a"}`
-      const patient = Effect.andThen(preparing.awaitHeld(1), insert)
-      const waiting = yield* Effect.forkChild(patient)
       const hasty = insert.pipe(Statement.withOptions({ timeout: "20 millis", attemptTimeout: "10 millis" }))
-      assert.deepInclude(yield* reasonOf("ClientTimeout")(hasty), { phase: "prepare", timeoutMillis: 20 })
+      const ended = yield* Effect.forkChild(reasonOf("ClientTimeout")(hasty))
+      yield* preparing.awaitHeld(1)
+      const waiting = yield* Effect.forkChild(insert)
+      assert.deepInclude(yield* Fiber.join(ended), { phase: "prepare", timeoutMillis: 20 })
       yield* preparing.answer()
       yield* Fiber.join(waiting)
+      assert.lengthOf(server.received(/^INSERT/, ["prepare"]), 1)
     }))
 
   it.live("of the session's attempts ends preparing for all who wait", () =>
@@ -290,21 +292,21 @@ describe("a time limit", () => {
       yield* cql`INSERT ${"a"}`
       yield* server.forgetPrepared
       server.on(/^INSERT/, Reply.silence, ["prepare"])
-      const late = cql`INSERT ${"a"}`.pipe(Statement.withOptions({ timeout: "20 millis" }))
-      assert.deepInclude(yield* reasonOf("ClientTimeout")(late), { phase: "prepare", timeoutMillis: 20 })
+      const late = cql`INSERT ${"a"}`.pipe(Statement.withOptions({ timeout: "500 millis" }))
+      assert.deepInclude(yield* reasonOf("ClientTimeout")(late), { phase: "prepare", timeoutMillis: 500 })
     }))
 
   it.live("of the statement is the statement's, and otherwise the session's", () =>
     Effect.gen(function*() {
-      const { cql } = yield* silentSession({ timeout: "200 millis", attemptTimeout: "100 millis" })
+      const { cql } = yield* silentSession({ timeout: "1 second", attemptTimeout: "20 millis" })
       const limits = Effect.fnUntraced(function*(options: Statement.Options) {
         const reason = yield* reasonOf("ClientTimeout")(cql`SELECT n`.pipe(Statement.withOptions(options)))
         return [reason.phase, reason.timeoutMillis]
       })
-      assert.deepStrictEqual(yield* limits({}), ["attempt", 100])
-      assert.deepStrictEqual(yield* limits({ attemptTimeout: "50 millis" }), ["attempt", 50])
-      assert.deepStrictEqual(yield* limits({ attemptTimeout: "1 minute" }), ["operation", 200])
-      assert.deepStrictEqual(yield* limits({ attemptTimeout: "1 minute", timeout: "250 millis" }), ["operation", 250])
+      assert.deepStrictEqual(yield* limits({}), ["attempt", 20])
+      assert.deepStrictEqual(yield* limits({ attemptTimeout: "30 millis" }), ["attempt", 30])
+      assert.deepStrictEqual(yield* limits({ attemptTimeout: "1 minute" }), ["operation", 1000])
+      assert.deepStrictEqual(yield* limits({ attemptTimeout: "1 minute", timeout: "40 millis" }), ["operation", 40])
     }))
 })
 

@@ -148,9 +148,7 @@ const atEveryStage = (
       return body(server, server.awaitRequest(match, 1, [kind]), { keyspace: "shop", connectionsPerNode: 2 })
     }), { discard: true })
 
-const closeNow = Effect.fnUntraced(function*(scope: Scope.Closeable) {
-  yield* Scope.close(scope, Exit.void)
-})
+const closeNow = (scope: Scope.Closeable) => Scope.close(scope, Exit.void)
 
 /** A session whose scope the case closes itself. */
 const openIn = (server: Endpoint, options?: Session.Options) =>
