@@ -108,6 +108,7 @@ export const problem = (checks: ReadonlyArray<Check>): CqlError | undefined => {
   return failed === undefined ? undefined : invalid(failed.field, failed.expected)
 }
 
+/** Fails with the first check that does not hold. */
 export const all = (checks: ReadonlyArray<Check>): Effect.Effect<void, CqlError> => {
   const error = problem(checks)
   return error === undefined ? Effect.void : Effect.fail(error)

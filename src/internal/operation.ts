@@ -57,6 +57,12 @@ export interface Finish<A, E = never> {
   (outcome: Outcome): Effect.Effect<A, CqlError | Schema.SchemaError | E>
 }
 
+interface FailedAttempt {
+  readonly host: Host
+  readonly reason: Errors.Reason
+  readonly durationMillis: number
+}
+
 const noNodes: ReadonlyArray<Host> = []
 
 type Phase = Errors.ClientTimeout["phase"]
@@ -80,9 +86,8 @@ export class Operation<A, E = never> {
   private sentAt = 0
   /** Whether the attempt ends at the deadline of the whole operation, and not at its own limit. */
   private isLast = false
-  private tried: Array<Host> | undefined
-  private failures: Array<Errors.Reason> | undefined
-  private attempts: Array<Errors.Attempt> | undefined
+  /** Attempts that failed; none for almost every request, so not even an array. */
+  private failed: Array<FailedAttempt> | undefined
   private preparedAgainOn: Host | undefined
   private holdsPlace = false
   /** The fiber has its answer, or does not want one any more. */
@@ -183,9 +188,13 @@ export class Operation<A, E = never> {
   // --- attempt
 
   private attempt(): void {
-    const host = this.shared.client.choose(this.route, this.tried ?? noNodes)
+    const host = this.nextHost()
     if (host === undefined) return this.fail(this.noHostAvailable())
     this.send(host)
+  }
+
+  private nextHost(): Host | undefined {
+    return this.shared.client.choose(this.route, this.failed?.map(({ host }) => host) ?? noNodes)
   }
 
   private send(host: Host): void {
@@ -251,22 +260,14 @@ export class Operation<A, E = never> {
   private notPreparedAgain(host: Host, error: unknown): void {
     if (serverHasSpoken(error)) return this.notPrepared(error, host)
     this.record(host, this.reasonOf(error, host))
-    const next = this.shared.client.choose(this.route, this.tried ?? noNodes)
+    const next = this.nextHost()
     if (next === undefined) return this.notPrepared(error, host)
     this.send(next)
   }
 
   private record(host: Host, reason: Errors.Reason): void {
-    this.tried ??= []
-    this.tried.push(host)
-    this.failures ??= []
-    this.failures.push(reason)
-    this.attempts ??= []
-    this.attempts.push({
-      node: host.address,
-      outcome: reason._tag,
-      durationMillis: Math.round(performance.now() - this.sentAt)
-    })
+    this.failed ??= []
+    this.failed.push({ host, reason, durationMillis: Math.round(performance.now() - this.sentAt) })
   }
 
   private succeed(host: Host, response: Response<RowsPage | null>): void {
@@ -294,7 +295,8 @@ export class Operation<A, E = never> {
 
   private fail(reason: Errors.Reason, cause?: unknown, coordinator?: string): void {
     const statement = this.query.text
-    this.settle(Exit.fail(Errors.make({ reason, statement, coordinator, attempts: this.attempts ?? [], cause })))
+    const attempts = this.failed?.map(describeAttempt)
+    this.settle(Exit.fail(Errors.make({ reason, statement, coordinator, attempts, cause })))
   }
 
   /**
@@ -361,8 +363,8 @@ export class Operation<A, E = never> {
 
   private noHostAvailable(otherwise?: Errors.Reason): Errors.Reason {
     const nodes = Nodes.whyNone(this.shared.client.policy, (host) => {
-      const asked = this.tried?.indexOf(host) ?? -1
-      return (asked < 0 ? otherwise : this.failures?.[asked])?.message
+      const asked = this.failed?.find((attempt) => attempt.host === host)
+      return (asked?.reason ?? otherwise)?.message
     })
     return new Errors.NoHostAvailable({ nodes, message: whyNoHost(nodes) })
   }
@@ -398,6 +400,12 @@ const whyNoHost = ([first, ...others]: Errors.NoHostAvailable["nodes"]): string 
     : others.length === 0
     ? `no node can be asked: ${first.node}: ${first.error}`
     : `none of ${others.length + 1} nodes can be asked`
+
+const describeAttempt = ({ durationMillis, host, reason }: FailedAttempt): Errors.Attempt => ({
+  node: host.address,
+  outcome: reason._tag,
+  durationMillis
+})
 
 const nothing = (): void => undefined
 

@@ -99,13 +99,15 @@ const accept = (
 /** What is no answer to PREPARE, or cannot be understood, fails the statement and not the process. */
 const readAnswer = (error: unknown, result: PreparedResult | null | undefined): Answer => {
   if (result === undefined) return { error, prepared: undefined }
+  if (result === null) return { error: new MalformedResponse(notAPreparedStatement), prepared: undefined }
   try {
-    if (result === null) throw new MalformedResponse("the answer to PREPARE is not a prepared statement")
     return { error: undefined, prepared: new Prepared(result) }
   } catch (defect) {
     return { error: defect, prepared: undefined }
   }
 }
+
+const notAPreparedStatement = "the answer to PREPARE is not a prepared statement"
 
 const tell = (waiters: ReadonlyArray<Waiter>, { error, prepared }: Answer): void => {
   for (const waiter of waiters) waiter(error, prepared)
