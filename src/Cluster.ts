@@ -490,7 +490,7 @@ const makeCluster = Effect.fnUntraced(function*(
   const main = yield* open(config.keyspace)
   const others = yield* RcMap.make({ lookup: (keyspace: string) => open(keyspace) })
   const core = yield* Effect.acquireRelease(
-    Effect.sync(() => new Core(main, Settle.defaults(undefined))),
+    Effect.sync(() => new Core(main, Settle.defaults(undefined, {}), {})),
     (core) => Effect.sync(() => core.close(() => undefined))
   )
   return Cluster.of({
@@ -569,7 +569,7 @@ const ask = <S extends Schema.Constraint>(
   text: string,
   values: ReadonlyArray<unknown>
 ): Effect.Effect<ReadonlyArray<S["Type"]>, CqlError> =>
-  Run.allRows<S["Type"]>(core, { text, values, schema }, core.settings).pipe(
+  Run.allRows<S["Type"]>(core, { text, values, schema, names: undefined }, core.settings).pipe(
     // These tables are the server's: rows of another shape are a defect of ours.
     Effect.catchTag("SchemaError", Effect.die)
   )

@@ -429,6 +429,22 @@ export class AdmissionRefused extends ofReason<AdmissionRefused>()("AdmissionRef
 export class TooManyRows extends ofReason<TooManyRows>()("TooManyRows", { limit: Schema.Number }) {}
 
 /**
+ * A statement and the server do not agree, as `Statement.check` found. Nothing was executed.
+ *
+ * **Details**
+ *
+ * `problems` has a line for each parameter and column that does not fit; `table` has all of them, ours beside the
+ * server's. No value is in either.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class StatementMismatch extends ofReason<StatementMismatch>()("StatementMismatch", {
+  problems: Schema.Array(Schema.String),
+  table: Schema.String
+}) {}
+
+/**
  * The session is closed, or closing. It takes nothing on; a stream ends with this after its current page.
  *
  * @category errors
@@ -484,6 +500,7 @@ export const Reason = Schema.Union([
   ClientTimeout,
   AdmissionRefused,
   TooManyRows,
+  StatementMismatch,
   SessionClosed,
   UnsupportedDriver,
   UnknownError

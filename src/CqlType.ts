@@ -6,6 +6,16 @@
  * compared with the type that the server declares, once for a statement: a column of another type is one clear error
  * before a row is read, and where the two agree no row is looked at again.
  *
+ * - what JavaScript has a value for is that value: `bigint`, `counter` and `varint` are a `bigint`, `timestamp` is a
+ *   `Date`, `blob` a `Uint8Array`, `set` and `map` are a `Set` and a `Map`
+ * - what it has none for is a string, as CQL writes it: `uuid`, `timeuuid`, `inet`, `date` and `time`
+ * - `decimal` is Effect's `BigDecimal`, and `duration` is an object of its three parts
+ *
+ * What the program would rather hold is a transformation away: see {@link Timestamp} for a `DateTime.Utc`.
+ *
+ * Null is a value, and unset is none. A column that can be null says so with {@link Nullable}. A parameter that is
+ * `undefined` is unset: the column keeps what it has, where `null` would delete it. A row has nothing that is unset.
+ *
  * Effect's own schemas work as well, wherever they are plain too: `Schema.String` reads `text`, `Schema.BigInt` reads
  * `bigint`, `Schema.Date` reads `timestamp`. They say less, so less is checked.
  *
@@ -28,8 +38,11 @@
  * @stability unstable
  * @since 0.1.0
  */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { isDateInRange, parseDate, parseInet, parseTime } from "./internal/codec/text.ts"
+import { isDateInRange, isFloat, parseDate, parseInet, parseTime } from "./internal/codec/text.ts"
+import * as TimeUuids from "./internal/timeuuid.ts"
 
 /**
  * The CQL types that a schema can be annotated with.
@@ -105,6 +118,14 @@ export const Text: Schema.String = Schema.String.check(
 )
 
 /**
+ * The schema of `varchar` columns: the same as {@link Text}, for `varchar` is another name of `text`.
+ *
+ * @category text
+ * @since 0.1.0
+ */
+export const VarChar: Schema.String = Text
+
+/**
  * The schema of `ascii` columns, as strings of ASCII characters.
  *
  * @category text
@@ -117,7 +138,8 @@ export const Ascii: Schema.String = Schema.String.check(Schema.isAscii({ cqlType
  *
  * **Details**
  *
- * Rows have them in lower case; parameters may be of any case. Every version is accepted.
+ * Rows have them in lower case; parameters may be of any case. Every version is accepted. As strings they are keys of a
+ * `Map`, parts of a URL and JSON as they are, and two of them are compared with `===`.
  *
  * @category text
  * @since 0.1.0
@@ -133,11 +155,13 @@ export const Uuid: Schema.String = Schema.String.check(
  *
  * As strings they are not in the order of their time; let the server order them.
  *
+ * @see {@link timeUuid} to make one
+ * @see {@link timeUuidDate} for the time of one
  * @category text
  * @since 0.1.0
  */
 export const TimeUuid: Schema.String = Schema.String.check(
-  Schema.isPattern(/^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-1[0-9a-fA-F]{3}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/, {
+  Schema.isPattern(TimeUuids.form, {
     cqlType: "timeuuid",
     expected: "a UUID of version 1",
     representation: { id: "effect-cassandra/isTimeUuid", payload: null }
@@ -146,6 +170,10 @@ export const TimeUuid: Schema.String = Schema.String.check(
 
 /**
  * The schema of `inet` columns, as strings: an IPv4 address, or an IPv6 address in its shortest form.
+ *
+ * **Details**
+ *
+ * A string is what Node's own modules take and give. Parameters may be in any form of an address; a name is none.
  *
  * @category text
  * @since 0.1.0
@@ -211,11 +239,12 @@ export const BigInt: Schema.BigInt = Schema.BigInt.check(
 )
 
 /**
- * The schema of `counter` columns, as bigints of 64 bits.
+ * The schema of `counter` columns, as bigints of 64 bits: a number would be wrong beyond 2^53.
  *
  * **Gotchas**
  *
- * A counter cannot be written, only added to and taken from.
+ * A counter cannot be written, only added to and taken from: ``cql`UPDATE pages SET views = views + ${1n} ...` ``. One
+ * that was never counted is null.
  *
  * @category numbers
  * @since 0.1.0
@@ -237,12 +266,19 @@ export const VarInt: Schema.BigInt = Schema.BigInt.annotate({ cqlType: "varint" 
  *
  * **Gotchas**
  *
- * The column keeps 24 bits of precision: `0.1` comes back as `0.10000000149011612`.
+ * The column keeps 24 bits of precision: `0.1` comes back as `0.10000000149011612`. A number beyond some `3.4e38`, which
+ * would become an infinite one, is refused.
  *
  * @category numbers
  * @since 0.1.0
  */
-export const Float: Schema.Number = Schema.Number.annotate({ cqlType: "float" })
+export const Float: Schema.Number = Schema.Number.check(
+  Schema.makeFilter(isFloat, {
+    cqlType: "float",
+    expected: "a number in the range of a 32-bit float",
+    representation: { id: "effect-cassandra/isFloat", payload: null }
+  })
+)
 
 /**
  * The schema of `double` columns, as numbers, among them `NaN` and the infinities.
@@ -298,12 +334,34 @@ export const Blob: Schema.Uint8Array = Schema.Uint8Array.annotate({ cqlType: "bl
  *
  * **Details**
  *
- * A parameter may also be a `DateTime` of Effect's; a row has one with `Schema.DateTimeUtcFromDate`, which is decoded from
- * what this schema reads.
+ * A `DateTime.Utc` is a transformation away: `Schema.DateTimeUtcFromDate` decodes one from what this schema reads, and is
+ * compared with the type of the column too. A parameter may be either.
  *
  * **Gotchas**
  *
  * Cassandra keeps times that a `Date` cannot hold, some 270,000 years away; a row with one fails.
+ *
+ * **Example** (A timestamp as a DateTime.Utc)
+ *
+ * ```ts
+ * import { cql, CqlType } from "effect-cassandra"
+ * import * as DateTime from "effect/DateTime"
+ * import * as Effect from "effect/Effect"
+ * import * as Schema from "effect/Schema"
+ *
+ * class Visit extends Schema.Class<Visit>("Visit")({
+ *   id: CqlType.TimeUuid,
+ *   began: Schema.DateTimeUtcFromDate,
+ *   ended: CqlType.Nullable(Schema.DateTimeUtcFromDate)
+ * }) {}
+ *
+ * const program = Effect.gen(function*() {
+ *   const began = yield* DateTime.now
+ *   yield* cql`INSERT INTO visits ${cql.insert({ id: yield* CqlType.timeUuid, began, ended: null })}`
+ *   const visits = yield* cql(Visit)`SELECT * FROM visits`
+ *   return visits.map((visit) => DateTime.formatIso(visit.began))
+ * })
+ * ```
  *
  * @category dates and times
  * @since 0.1.0
@@ -320,8 +378,8 @@ const isDate = (text: string): boolean => {
  *
  * **Details**
  *
- * A date has no time zone, which a `Date` of JavaScript would need. Years beyond four digits have a sign, as ISO 8601 has
- * it: `+12345-06-07`.
+ * A date has no time zone, which a `Date` of JavaScript would need, and reaches further than one, some 5.8 million years
+ * either way. Years beyond four digits have a sign, as ISO 8601 has it: `+12345-06-07`.
  *
  * @category dates and times
  * @since 0.1.0
@@ -341,7 +399,8 @@ const date: Schema.String = Schema.String.check(
  *
  * **Details**
  *
- * Rows have all nine digits of the nanoseconds; parameters may have fewer, or none.
+ * A time of day is on no day, and has nanoseconds, which a `Date` has not. Rows have all nine digits of them, so that as
+ * strings they are in the order of their time; parameters may have fewer, or none.
  *
  * @category dates and times
  * @since 0.1.0
@@ -381,7 +440,7 @@ export interface Duration extends
  *
  * **Gotchas**
  *
- * The three must not have different signs.
+ * The three must not have different signs. Durations have no order, so Cassandra takes none into a primary key.
  *
  * @category dates and times
  * @since 0.1.0
@@ -389,6 +448,123 @@ export interface Duration extends
 export const Duration: Duration = Schema.Struct({ months: Int, days: Int, nanoseconds: BigInt }).annotate({
   cqlType: "duration"
 })
+
+// -----------------------------------------------------------------------------
+// Time UUIDs
+// -----------------------------------------------------------------------------
+
+/**
+ * Makes a new `timeuuid` of now, as `now()` of CQL does, but before the row is sent.
+ *
+ * **Details**
+ *
+ * Its time is that of the `Clock`. Each one is later than all that this process has made before: within a millisecond, or
+ * while the clock stands still or is behind, by a tick of 100 nanoseconds. So rows that are clustered by it are in the
+ * order in which they were made. The clock sequence and the node are random, once for the process.
+ *
+ * **Gotchas**
+ *
+ * All fibers share this order. A `Clock` that is behind what the process has made already, as a `TestClock` is after one of
+ * the real time, gives the time of the last one and not its own; {@link timeUuidAt} has the time that it is given.
+ *
+ * A `Clock` outside of 1582-10-15 to 5236-03-31, which is what a timeuuid can hold, is a `RangeError` as a defect.
+ *
+ * **Example** (Events in the order in which they were made)
+ *
+ * ```ts
+ * import { cql, CqlType } from "effect-cassandra"
+ * import * as Effect from "effect/Effect"
+ *
+ * const record = Effect.fn("record")(function*(user: string, event: string) {
+ *   const id = yield* CqlType.timeUuid
+ *   yield* cql`INSERT INTO events ${cql.insert({ user, id, event })}`
+ *   return id
+ * })
+ * ```
+ *
+ * @category time UUIDs
+ * @since 0.1.0
+ */
+export const timeUuid: Effect.Effect<string> = Effect.clockWith((clock) =>
+  Effect.sync(() => TimeUuids.next(clock.currentTimeMillisUnsafe()))
+)
+
+/**
+ * Makes a new `timeuuid` of a given time, for data that has its time already.
+ *
+ * **Details**
+ *
+ * The clock sequence and the node are random each time. Two of one time are two, as two events of one millisecond have to
+ * be: were they equal, the second row would overwrite the first. Which of the two comes first is chance.
+ *
+ * **Gotchas**
+ *
+ * An invalid date, or one outside of 1582-10-15 to 5236-03-31, is a `RangeError` as a defect.
+ *
+ * @category time UUIDs
+ * @since 0.1.0
+ */
+export const timeUuidAt = (date: globalThis.Date): Effect.Effect<string> => Effect.sync(() => TimeUuids.at(date))
+
+/**
+ * The time of a `timeuuid`, rounded down to the millisecond; none for a text that is not a UUID of version 1.
+ *
+ * **Gotchas**
+ *
+ * `toTimestamp()` of CQL rounds towards 1970, so for a time before, which is not a whole millisecond, it says the next one.
+ * Rounded down, the time is that of the {@link minTimeUuid} and {@link maxTimeUuid} that it lies between.
+ *
+ * **Example** (The time of a timeuuid)
+ *
+ * ```ts
+ * import { CqlType } from "effect-cassandra"
+ *
+ * CqlType.timeUuidDate("50554d6e-29bb-11e5-b345-feff819cdc9f") // Option.some(2015-07-14T00:00:18.805Z)
+ * CqlType.timeUuidDate("0badc0de-1234-4abc-8def-00ff10a5b6c7") // Option.none(), for it is of version 4
+ * ```
+ *
+ * @category time UUIDs
+ * @since 0.1.0
+ */
+export const timeUuidDate = (uuid: string): Option.Option<globalThis.Date> =>
+  Option.fromUndefinedOr(TimeUuids.dateOf(uuid))
+
+/**
+ * The smallest `timeuuid` of a millisecond, as `minTimeuuid()` of CQL: for the conditions of a range, and never for a row.
+ *
+ * **Gotchas**
+ *
+ * An invalid date, or one outside of 1582-10-15 to 5236-03-31, throws a `RangeError`; the server would wrap it around to
+ * another time.
+ *
+ * **Example** (The events of a day)
+ *
+ * ```ts
+ * import { cql, CqlType } from "effect-cassandra"
+ *
+ * const eventsOf = (user: string, day: Date, nextDay: Date) =>
+ *   cql`SELECT * FROM events WHERE user = ${user}
+ *     AND id >= ${CqlType.minTimeUuid(day)} AND id < ${CqlType.minTimeUuid(nextDay)}`
+ * ```
+ *
+ * @category time UUIDs
+ * @since 0.1.0
+ */
+export const minTimeUuid = (date: globalThis.Date): string => TimeUuids.min(date)
+
+/**
+ * The largest `timeuuid` of a millisecond, as `maxTimeuuid()` of CQL: for the conditions of a range, and never for a row.
+ *
+ * **Gotchas**
+ *
+ * An invalid date, or one outside of 1582-10-15 to 5236-03-31, throws a `RangeError`; the server would wrap it around to
+ * another time.
+ *
+ * @see {@link minTimeUuid} for an example
+ * @category time UUIDs
+ * @since 0.1.0
+ */
+export const maxTimeUuid = (date: globalThis.Date): string => TimeUuids.max(date)
 
 // -----------------------------------------------------------------------------
 // Collections
@@ -417,7 +593,8 @@ export const List = <Element extends Schema.Constraint>(element: Element): Schem
  *
  * **Gotchas**
  *
- * A `Set` of JavaScript tells objects apart by identity, so dates and blobs in it are found only by going through it.
+ * A `Set` of JavaScript tells objects apart by identity, so dates and blobs in it are found only by going through it. It
+ * has no `-0` beside `0`, which a set of doubles has.
  *
  * @category collections
  * @since 0.1.0
@@ -476,6 +653,8 @@ export const Tuple = <const Elements extends ReadonlyArray<Schema.Constraint>>(
  *
  * **Gotchas**
  *
+ * A column that is not frozen and has nothing but null fields is itself null when it is read.
+ *
  * Any field can be null in the database, among them those that were added to the type after a row was written; say so with
  * {@link Nullable} where yours can.
  *
@@ -508,6 +687,9 @@ export const UserDefined = <const Fields extends Schema.Struct.Fields>(fields: F
  *
  * Every column that is not part of the primary key can be. A row with null in a column whose schema is not for null fails
  * with a `SchemaError` that names it.
+ *
+ * As a parameter `null` deletes what the column has, and leaves a tombstone. To leave the column alone bind `undefined`,
+ * which is unset.
  *
  * @category null
  * @since 0.1.0

@@ -138,6 +138,11 @@ export declare namespace Session {
      * cannot overtake a later write; or `"server"`, each coordinator by its own.
      */
     readonly timestamps?: "client" | "server" | undefined
+    /**
+     * Sets of options by name, for statements and regions of the program that ask for one with `profile`. What such a
+     * set leaves out, comes from where it would have come without it.
+     */
+    readonly profiles?: Readonly<Record<string, Omit<Statement.Options, "profile">>> | undefined
   }
 
   /**
@@ -177,29 +182,42 @@ export const cql: Statement.Cql<Session> = makeCql<Session>((fiber) =>
 
 const checks = (options: Session.FromOptions): ReadonlyArray<Check.Check> => [
   ...Check.statementOptions(options),
+  ...Check.profiles(options.profiles),
+  profileIsKnown(options),
   Check.oneOf("timestamps", options.timestamps, ["client", "server"]),
   Check.text("keyspace", options.keyspace),
   Check.duration("shutdownTimeout", options.shutdownTimeout)
 ]
+
+const profileIsKnown = ({ profile, profiles }: Session.FromOptions): Check.Check => ({
+  field: "profile",
+  expected: profile === undefined ? "" : Check.expectedProfile(profile, profiles ?? {}),
+  holds: profile === undefined || Object.hasOwn(profiles ?? {}, profile)
+})
 
 const makeSession = Effect.fnUntraced(function*(
   cluster: Cluster["Service"],
   options: Session.FromOptions
 ): Effect.fn.Return<Session["Service"], CqlError, Scope.Scope> {
   yield* Check.all(checks(options))
+  const profiles = options.profiles ?? {}
   const shared = yield* cluster.share(options.keyspace)
   const core = yield* Effect.acquireRelease(
-    Effect.sync(() =>
-      new Core(shared, Settle.defaults(withCloudDefaults(options, shared.client.raw.metadata.isDbaas())))
-    ),
+    Effect.sync(() => {
+      const defaults = withCloudDefaults(options, shared.client.raw.metadata.isDbaas())
+      return new Core(shared, Settle.defaults(defaults, profiles), profiles)
+    }),
     (core) => drain(core, Duration.toMillis(options.shutdownTimeout ?? cluster.shutdownTimeout ?? "10 seconds"))
   )
   return Session.of({ cql: makeCql<never>(() => core), keyspace: shared.client.keyspace, cluster, core })
 })
 
 /** Astra refuses to write at a consistency of one node. */
-const withCloudDefaults = (options: DefaultOptions, isCloud: boolean): DefaultOptions =>
-  isCloud && options.consistency === undefined ? { ...options, consistency: "localQuorum" } : options
+const withCloudDefaults = (options: Session.FromOptions, isCloud: boolean): DefaultOptions => {
+  const { consistency, profile, profiles } = options
+  const said = consistency ?? (profile === undefined ? undefined : profiles?.[profile]?.consistency)
+  return isCloud && said === undefined ? { ...options, consistency: "localQuorum" } : options
+}
 
 /**
  * In real time and not by the Clock: what it waits for is a server, and a finalizer cannot be interrupted.

@@ -7,25 +7,26 @@
  * @since 0.1.0
  */
 import type * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Effectable from "effect/Effectable"
-import type * as Fiber from "effect/Fiber"
 import { dual } from "effect/Function"
 import type * as Option from "effect/Option"
 import { hasProperty } from "effect/Predicate"
 import type * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
-import type { CqlError, Reason } from "./CqlError.ts"
-import * as Check from "./internal/check.ts"
-import type { Core } from "./internal/core.ts"
-import { maskPasswords } from "./internal/mask.ts"
-import type { Query } from "./internal/operation.ts"
-import * as Run from "./internal/run.ts"
-import type { Settings, StatementOptions } from "./internal/settings.ts"
-import * as Settle from "./internal/settings.ts"
+import type * as Stream from "effect/Stream"
+import type { CqlError } from "./CqlError.ts"
+import type { ExecutionInfo, Trace, TraceEvent } from "./internal/executionInfo.ts"
+import * as Fragments from "./internal/fragments.ts"
+import type { Checked, CheckReport } from "./internal/inspect.ts"
+import * as Requests from "./internal/request.ts"
+import type { StatementOptions } from "./internal/settings.ts"
+import type { Applied, Resolve } from "./internal/statement.ts"
+import * as Impl from "./internal/statement.ts"
+import { BatchImpl, BatchTypeId, StatementImpl, StatementTypeId } from "./internal/statement.ts"
 import * as Template from "./internal/template.ts"
 
-const TypeId = "~effect-cassandra/Statement"
+export type { Applied, Checked, CheckReport, ExecutionInfo, Trace, TraceEvent }
 
 /**
  * A row without a schema: plain values by column name, `null` where there is none.
@@ -55,13 +56,17 @@ export interface Page<out A> {
 }
 
 /**
- * Options of one statement. What is left out comes from the session.
+ * Options of one statement, of a region of the program, or of a session. What is left out comes from around it: the
+ * nearest wins.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Options {
-  /** How many replicas must answer. By default `"localOne"`; with a secure connect bundle `"localQuorum"`. */
+  /**
+   * How many replicas must answer. By default `"localOne"`; with a secure connect bundle `"localQuorum"`. `"any"` is
+   * for writes; the server refuses a read with it.
+   */
   readonly consistency?: StatementOptions["consistency"]
   /** The consistency of the condition of a lightweight transaction. By default the server's, `"serial"`. */
   readonly serialConsistency?: StatementOptions["serialConsistency"]
@@ -81,6 +86,19 @@ export interface Options {
   readonly idempotent?: boolean | undefined
   /** More rows than this are an error when they are collected; streams are not limited. By default 100,000. */
   readonly maxRows?: number | undefined
+  /**
+   * The time of a write, in microseconds since the epoch. By default that of its first attempt, by a clock that never
+   * gives the same time twice. `USING TIMESTAMP` in the text goes before it; a lightweight transaction ignores it.
+   */
+  readonly timestamp?: number | bigint | undefined
+  /** Whether the server keeps a trace, which `.result` can read. It costs every node a few writes. By default not. */
+  readonly tracing?: boolean | undefined
+  /** What a query handler that was put into the server is given along, by its keys. */
+  readonly customPayload?: Readonly<Record<string, Uint8Array | null>> | undefined
+  /** The one node that is asked, by its address (with its port) or host id as `cluster.nodes` tells them. By default any. */
+  readonly node?: string | undefined
+  /** The name of one of the session's `profiles`, which stands behind the other options given here. */
+  readonly profile?: string | undefined
 }
 
 /**
@@ -93,6 +111,9 @@ export interface Options {
  * - `.first` gives the first row, if there is one
  * - `.stream` gives rows as they are asked for, a page at a time
  * - `.pages` gives the pages themselves
+ * - `.applied` gives the outcome of a lightweight transaction: that its condition held, or the row that was in its way,
+ *   if there is one
+ * - `.result` gives all rows with the coordinator, the warnings, the trace and what else is known of the execution
  *
  * Inside another template it is a fragment: its text and its parameters become part of that statement.
  *
@@ -100,7 +121,7 @@ export interface Options {
  * @since 0.1.0
  */
 export interface Statement<out A, out E = never, out R = never> extends Effect.Effect<ReadonlyArray<A>, E, R> {
-  readonly [TypeId]: typeof TypeId
+  readonly [StatementTypeId]: typeof StatementTypeId
   /** The text as it is sent, with a `?` for every parameter. */
   readonly text: string
   /** What is bound, in order. */
@@ -109,6 +130,18 @@ export interface Statement<out A, out E = never, out R = never> extends Effect.E
   readonly first: Effect.Effect<Option.Option<A>, E, R>
   readonly stream: Stream.Stream<A, E, R>
   readonly pages: Stream.Stream<Page<A>, E, R>
+  readonly applied: Effect.Effect<Applied<Option.Option<A>>, E, R>
+  readonly result: Effect.Effect<Result<A>, E, R>
+}
+
+/**
+ * All rows of a statement, and how it was executed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Result<out A> extends ExecutionInfo {
+  readonly rows: ReadonlyArray<A>
 }
 
 /**
@@ -117,7 +150,7 @@ export interface Statement<out A, out E = never, out R = never> extends Effect.E
  * @category guards
  * @since 0.1.0
  */
-export const isStatement = (u: unknown): u is Statement<unknown, unknown, unknown> => hasProperty(u, TypeId)
+export const isStatement = (u: unknown): u is Statement<unknown, unknown, unknown> => hasProperty(u, StatementTypeId)
 
 /**
  * A part of a statement that is text: a quoted name, a column list, or text given as it is.
@@ -164,8 +197,97 @@ export interface Cql<out R> {
   readonly ident: (...name: readonly [string, ...ReadonlyArray<string>]) => Fragment
   /** Text that becomes part of the statement as it is. Never give it anything that a user wrote. */
   readonly unsafe: (text: string) => Fragment
-  /** `(columns) VALUES (markers)` of a row; keys that are `undefined` are unset. */
-  readonly insert: (row: object) => Fragment
+  /**
+   * `(columns) VALUES (markers)` of a row, for an `INSERT INTO`.
+   *
+   * A key that is `undefined` is unset (the column keeps what it has), `null` is null, and a fragment is text.
+   */
+  readonly insert: {
+    /** The keys of the row are the columns. */
+    (row: object): Fragment
+    /**
+     * The row is what the schema, a struct or a class, encodes the value to: always all of its columns, so that there
+     * is one text. What is absent is unset. Define the schema once: what is compiled for it is kept with it.
+     */
+    <S extends Schema.ConstraintEncoder<object>>(schema: S, value: S["Type"]): Fragment
+  }
+  /**
+   * `"a" = ?, "b" = ?` of a row, for an `UPDATE`: ``cql.set({ name, visits: cql`visits + ${1n}` })``.
+   *
+   * A key that is `undefined` is unset (the column keeps what it has), `null` is null, and a fragment is text.
+   */
+  readonly set: (row: object) => Fragment
+  /**
+   * Conditions joined with `AND`, for a `WHERE` or an `IF`: fragments, or an object whose keys are columns that have to
+   * equal its values. There has to be one at least, for CQL has no condition that is always true.
+   */
+  readonly and: (
+    conditions: ReadonlyArray<Fragment | Statement<unknown, unknown, unknown>> | { readonly [column: string]: unknown }
+  ) => Fragment
+  /**
+   * `USING TTL ? AND TIMESTAMP ?`, of what is given; without either it is no text at all.
+   *
+   * A key that is `undefined` is unset, and the server does what it does without it.
+   */
+  readonly using: (options: {
+    /**
+     * How long the server keeps what is written: whole seconds, 20 years at most (and not beyond 2038-01-19, where a
+     * Cassandra without `storage_compatibility_mode: NONE` ends). Zero is for ever, also where the table has a default.
+     * A number alone is refused: Effect reads it as milliseconds, CQL as seconds.
+     */
+    readonly ttl?: Exclude<Duration.Input, number | bigint> | undefined
+    /**
+     * The time of the write, in microseconds since 1970. It goes before that of the options and of a batch. The server
+     * refuses a statement with a condition that has one, even an unset one.
+     */
+    readonly timestamp?: number | bigint | undefined
+  }) => Fragment
+  /** The columns of a struct or a class as its encoded side names them, for a `SELECT`: `"id", "name"`. */
+  readonly columns: (schema: Schema.Constraint) => Fragment
+  /**
+   * A statement of a text that is written out, typed at both ends: the request's fields are bound to the markers of
+   * their names, the rows are decoded by the result.
+   *
+   * **Details**
+   *
+   * `:id` is the marker of the field `id`, and `:"userId"` that of `userId`. A `?` has the name of its column. A field
+   * without a marker and a marker without a field are refused, and so is a request that its schema cannot encode.
+   *
+   * **Example** (A request and a result)
+   *
+   * ```ts
+   * import * as Schema from "effect/Schema"
+   * import { cql, CqlType } from "effect-cassandra"
+   *
+   * class User extends Schema.Class<User>("User")({ id: CqlType.Uuid, name: Schema.String }) {}
+   *
+   * const userById = cql.statement({
+   *   text: "SELECT id, name FROM users WHERE id = :id",
+   *   request: Schema.Struct({ id: CqlType.Uuid }),
+   *   result: User
+   * })
+   *
+   * const ada = userById({ id: "6f0ace03-e42a-47b7-9e6f-2e97d553c01e" }).one
+   * ```
+   */
+  readonly statement: {
+    <Request extends Schema.ConstraintEncoder<object>, Result extends Schema.Constraint>(options: {
+      readonly text: string
+      readonly request: Request
+      readonly result: Result
+    }): (
+      request: Request["Type"]
+    ) => Statement<Result["Type"], CqlError | Schema.SchemaError, R | Result["DecodingServices"]>
+    <Request extends Schema.ConstraintEncoder<object>>(options: {
+      readonly text: string
+      readonly request: Request
+    }): (request: Request["Type"]) => Statement<Row, CqlError, R>
+    <Result extends Schema.Constraint>(options: {
+      readonly text: string
+      readonly result: Result
+    }): Statement<Result["Type"], CqlError | Schema.SchemaError, R | Result["DecodingServices"]>
+    (options: { readonly text: string }): Statement<Row, CqlError, R>
+  }
 }
 
 /**
@@ -189,140 +311,231 @@ export interface Cql<out R> {
  * @since 0.1.0
  */
 export const withOptions: {
-  (options: Options): <A, E, R>(self: Statement<A, E, R>) => Statement<A, E, R>
-  <A, E, R>(self: Statement<A, E, R>, options: Options): Statement<A, E, R>
+  (options: Options): <S extends Statement<any, any, any> | Batch<any, any, any>>(self: S) => S
+  <S extends Statement<any, any, any> | Batch<any, any, any>>(self: S, options: Options): S
 } = dual(
   2,
-  <A, E, R>(self: Statement<A, E, R>, options: Options): Statement<A, E, R> => {
-    const statement = asImpl(self)
-    return new StatementImpl(statement.template, statement.schema, statement.resolve, {
-      ...statement.options,
-      ...options
-    }) as unknown as Statement<A, E, R>
-  }
+  <S extends Statement<any, any, any> | Batch<any, any, any>>(self: S, options: Options): S =>
+    (self as unknown as StatementImpl | BatchImpl).withOptions(options) as unknown as S
 )
+
+/**
+ * The options of the region of the program that a fiber is in, the outermost first.
+ *
+ * **Details**
+ *
+ * `Statement.provideOptions` adds to it for an effect. For a stream or a layer, provide it as the service that it is.
+ *
+ * @category references
+ * @since 0.1.0
+ */
+export const CurrentOptions: Context.Reference<ReadonlyArray<Options>> = Impl.CurrentOptions
+
+/**
+ * Gives options to every statement that runs within an effect.
+ *
+ * **Details**
+ *
+ * A statement's own options go before them, and those of an inner region before those of an outer one. A session's
+ * defaults come last.
+ *
+ * **Example** (A region that reads at quorum)
+ *
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import { cql, Statement } from "effect-cassandra"
+ *
+ * const report = Effect.gen(function*() {
+ *   const users = yield* cql`SELECT * FROM users`
+ *   const orders = yield* cql`SELECT * FROM orders`
+ *   return { users, orders }
+ * }).pipe(Statement.provideOptions({ consistency: "localQuorum", timeout: "1 minute" }))
+ * ```
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const provideOptions: {
+  (options: Options): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  <A, E, R>(self: Effect.Effect<A, E, R>, options: Options): Effect.Effect<A, E, R>
+} = dual(
+  2,
+  <A, E, R>(self: Effect.Effect<A, E, R>, options: Options): Effect.Effect<A, E, R> =>
+    Effect.updateService(self, CurrentOptions, (outer) => [...outer, options])
+)
+
+/**
+ * Compares a statement with what the server declares for it, and does not run it.
+ *
+ * **Details**
+ *
+ * Every parameter and every column is in the report, ours beside the server's; printed, it is a table. A statement that
+ * does not fit fails with `StatementMismatch`, which shows the same table: a test that yields this for each query of an
+ * application needs nothing else. The values that are bound stand for all of their kind.
+ *
+ * **Gotchas**
+ *
+ * The server declares no columns for a statement with a condition (`IF`), so none are compared. Whether a column can be
+ * null it does not tell.
+ *
+ * **Example** (A test for a query)
+ *
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as Schema from "effect/Schema"
+ * import { cql, CqlType, Statement } from "effect-cassandra"
+ *
+ * class User extends Schema.Class<User>("User")({ id: CqlType.Uuid, name: Schema.String }) {}
+ *
+ * const userById = (id: string) => cql(User)`SELECT id, name FROM users WHERE id = ${id}`
+ *
+ * const test = Effect.gen(function*() {
+ *   const report = yield* Statement.check(userById(crypto.randomUUID()))
+ *   yield* Effect.log(String(report))
+ * })
+ * ```
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const check = <S extends Statement<unknown, unknown, unknown>>(
+  self: S
+): Effect.Effect<CheckReport, CqlError, Effect.Services<S>> => implementation(self).check
+
+/**
+ * Prepares a statement on every node that can be asked, and does not run it: the first to run it need not wait.
+ *
+ * **Example** (Warming up)
+ *
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import { cql, Statement } from "effect-cassandra"
+ *
+ * const statements = [cql`SELECT * FROM users WHERE id = ${""}`, cql`INSERT INTO users (id, name) VALUES (${""}, ${""})`]
+ *
+ * const warmUp = Effect.forEach(statements, Statement.prepare, { concurrency: "unbounded", discard: true })
+ * ```
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const prepare = <S extends Statement<unknown, unknown, unknown>>(
+  self: S
+): Effect.Effect<void, CqlError, Effect.Services<S>> => implementation(self).prepare
+
+/**
+ * Several writes as one request, as a value and an Effect.
+ *
+ * **Details**
+ *
+ * - yielded, it is executed; one with conditions (`IF`) fails then, so that its outcome is not lost
+ * - `.applied` gives the outcome of a batch with conditions: that all of them held, or the rows that were in the way
+ * - `.result` gives the coordinator, the warnings, the trace and what else is known of the execution
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Batch<out A, out E = never, out R = never> extends Effect.Effect<void, E, R> {
+  readonly [BatchTypeId]: typeof BatchTypeId
+  /** The batch as CQL would write it; of a large one, its first statements. */
+  readonly text: string
+  readonly applied: Effect.Effect<Applied<ReadonlyArray<A>>, E, R>
+  readonly result: Effect.Effect<ExecutionInfo, E, R>
+}
+
+/**
+ * What kind of batch it is.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface BatchOptions {
+  /**
+   * - `"logged"`, the default: all or none of its writes happen in the end, also over many partitions, for the price of
+   *   a batch log
+   * - `"unlogged"`: all at once where they are of one partition; else each on its own, and no faster than so
+   * - `"counter"`: changes of counters
+   */
+  readonly type?: "logged" | "unlogged" | "counter" | undefined
+}
+
+/**
+ * Makes a batch of statements that write.
+ *
+ * **Details**
+ *
+ * Each statement is prepared and bound as it would be alone. Options are those of the batch: a statement with options of
+ * its own, `idempotent` aside, is refused, for they cannot be sent. An empty batch, one of more than 65,535 statements, and
+ * one that mixes counters with others are refused before anything is sent. An unlogged batch of more than 10 partitions is
+ * executed, and a warning logged.
+ *
+ * With a `schema`, the rows that were in the way of a batch with conditions are decoded by it.
+ *
+ * **Gotchas**
+ *
+ * All statements of a batch have the same time, and of a deletion and a write of the same time the deletion wins. Servers
+ * warn of batches of more than 5 KiB and refuse those of more than 50 KiB, if they are not configured otherwise.
+ *
+ * **Example** (Two tables that are kept together)
+ *
+ * ```ts
+ * import { cql, Statement } from "effect-cassandra"
+ *
+ * const addUser = (user: { readonly id: string; readonly email: string }) =>
+ *   Statement.batch([
+ *     cql`INSERT INTO users ${cql.insert(user)}`,
+ *     cql`INSERT INTO users_by_email ${cql.insert(user)}`
+ *   ])
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const batch: {
+  <S extends Schema.Constraint, Item extends Statement<unknown, unknown, unknown> = never>(
+    statements: Iterable<Item>,
+    options: BatchOptions & { readonly schema: S }
+  ): Batch<S["Type"], CqlError | Schema.SchemaError, Effect.Services<Item> | S["DecodingServices"]>
+  <Item extends Statement<unknown, unknown, unknown> = never>(
+    statements: Iterable<Item>,
+    options?: BatchOptions
+  ): Batch<Row, CqlError, Effect.Services<Item>>
+} = (
+  statements: Iterable<Statement<unknown, unknown, any>>,
+  options?: BatchOptions & { readonly schema?: Schema.Constraint }
+): any => new BatchImpl(Array.from(statements, implementation), options?.type ?? "logged", options?.schema)
+
+/**
+ * Whether `u` is a `Batch`.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isBatch = (u: unknown): u is Batch<unknown, unknown, unknown> => hasProperty(u, BatchTypeId)
 
 // internal
 
-/** Finds the session that a fiber runs its statements on. */
-interface Resolve {
-  (fiber: Fiber.Fiber<unknown, unknown>): Core
-}
-
-type Failure = CqlError | Schema.SchemaError
-
-const proto = Effectable.Prototype<StatementImpl>({
-  label: "Statement",
-  evaluate(fiber) {
-    return this.run(fiber, Run.allRows)
-  }
-})
-
-const StatementBase: new() => Effect.Effect<ReadonlyArray<unknown>, Failure> = (() => {
-  const Base = function() {}
-  Base.prototype = proto
-  return Base as unknown as new() => Effect.Effect<ReadonlyArray<unknown>, Failure>
-})()
-
 /** @internal */
-export class StatementImpl extends StatementBase implements Template.Fragment {
-  readonly [TypeId] = TypeId
-  readonly [Template.FragmentTypeId]: Template.FragmentTypeId = Template.FragmentTypeId
-  readonly template: Template.Template
-  readonly schema: Schema.Constraint | undefined
-  readonly resolve: Resolve
-  readonly options: Options | undefined
-  /** Why it fails when it is run, before anything is sent. */
-  readonly refused: CqlError | undefined
-
-  constructor(
-    template: Template.Template,
-    schema: Schema.Constraint | undefined,
-    resolve: Resolve,
-    options: Options | undefined
-  ) {
-    super()
-    this.template = template
-    this.schema = schema
-    this.resolve = resolve
-    this.options = options
-    this.refused = template.problem ??
-      (options === undefined ? undefined : Check.problem(Check.statementOptions(options)))
-  }
-
-  get text(): string {
-    return this.template.text
-  }
-
-  get parameters(): ReadonlyArray<unknown> {
-    return this.template.values
-  }
-
-  get problem(): Reason | undefined {
-    return this.refused?.reason
-  }
-
-  /** The text alone: what is bound is in nothing that is printed. */
-  override toJSON(): unknown {
-    return { _id: "effect-cassandra/Statement", text: maskPasswords(this.text) }
-  }
-
-  get one(): Effect.Effect<unknown, Failure | Cause.NoSuchElementError> {
-    return Effect.withFiber((fiber) => this.run(fiber, Run.oneRow))
-  }
-
-  get first(): Effect.Effect<Option.Option<unknown>, Failure> {
-    return Effect.withFiber((fiber) => this.run(fiber, Run.firstRow))
-  }
-
-  get stream(): Stream.Stream<unknown, Failure> {
-    return this.paged(Run.rows, Run.defaultPaging)
-  }
-
-  get pages(): Stream.Stream<Page<unknown>, Failure> {
-    return this.paged(Run.pages, Run.defaultPaging)
-  }
-
-  /** Runs it on the session of the fiber; a template that is wrong fails here, before anything is sent. */
-  run<A, E>(
-    fiber: Fiber.Fiber<unknown, unknown>,
-    how: (core: Core, query: Query, settings: Settings) => Effect.Effect<A, E>
-  ): Effect.Effect<A, E | CqlError> {
-    if (this.refused !== undefined) return Effect.fail(this.refused)
-    const core = this.resolve(fiber)
-    return how(core, this.query, Settle.resolve(core.settings, this.options))
-  }
-
-  paged<A>(how: Run.Paged<A>, paging: Run.PagingOptions): Stream.Stream<A, Failure> {
-    return Stream.unwrap(
-      Effect.withFiber((fiber) =>
-        this.run(fiber, (core, query, settings) => Effect.succeed(how(core, query, settings, paging)))
-      )
-    )
-  }
-
-  private get query(): Query {
-    return { text: this.template.text, values: this.template.values, schema: this.schema }
-  }
-}
-
-const asImpl = (statement: Statement<unknown, unknown, unknown>): StatementImpl => statement as unknown as StatementImpl
-
-/** @internal */
-export const implementation: (statement: Statement<unknown, unknown, unknown>) => StatementImpl = asImpl
+export const implementation = (statement: Statement<unknown, unknown, unknown>): StatementImpl =>
+  statement as unknown as StatementImpl
 
 /** @internal */
 export const makeCql = <R>(resolve: Resolve): Cql<R> => {
   const template =
     (schema: Schema.Constraint | undefined) =>
     (strings: TemplateStringsArray, ...values: ReadonlyArray<unknown>): StatementImpl =>
-      new StatementImpl(Template.make(strings, values), schema, resolve, undefined)
+      new StatementImpl(Template.make(strings, values), schema, resolve)
   const plain = template(undefined)
   const cql = (first: TemplateStringsArray | Schema.Constraint, ...values: ReadonlyArray<unknown>) =>
     Template.isStrings(first) ? plain(first, ...values) : template(first)
   return Object.assign(cql, {
-    ident: Template.ident,
-    unsafe: Template.unsafe,
-    insert: Template.insert
+    ident: Fragments.ident,
+    unsafe: Fragments.unsafe,
+    insert: Fragments.insert,
+    set: Fragments.set,
+    and: Fragments.and,
+    using: Fragments.using,
+    columns: Fragments.columns,
+    statement: (options: Requests.StatementOf) => Requests.make(resolve, options)
   }) as unknown as Cql<R>
 }

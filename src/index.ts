@@ -4,6 +4,7 @@
 export { Cluster } from "./Cluster.ts"
 export { CqlError } from "./CqlError.ts"
 export * as CqlType from "./CqlType.ts"
+export * as CqlResolver from "./Resolver.ts"
 export { cql, Session } from "./Session.ts"
 export * as Statement from "./Statement.ts"
 export * as CqlStream from "./Stream.ts"

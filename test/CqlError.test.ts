@@ -102,6 +102,7 @@ const everyReason: { readonly [Tag in Errors.Reason["_tag"]]: Extract<Errors.Rea
   ClientTimeout: new Errors.ClientTimeout({ message: "m", timeoutMillis: 1, phase: "queue" }),
   AdmissionRefused: new Errors.AdmissionRefused({ message: "m", inFlight: 1, queued: 2, limit: 3 }),
   TooManyRows: new Errors.TooManyRows({ message: "m", limit: 10 }),
+  StatementMismatch: new Errors.StatementMismatch({ message: "m", problems: ["p"], table: "t" }),
   SessionClosed: new Errors.SessionClosed({ message: "m" }),
   UnsupportedDriver: new Errors.UnsupportedDriver({ message: "m" }),
   UnknownError: new Errors.UnknownError({ message: "m" })

@@ -138,6 +138,26 @@ it.layer(Keyspace.layer, { excludeTestServices: true, timeout: "60 seconds" })("
         assert.deepStrictEqual(rows, [{ name: "Ada", visits: null }])
       }))
 
+    it.effect("are not refused by what their table was, before it was made anew", () =>
+      Effect.gen(function*() {
+        const insert = (value: unknown) => cql`INSERT INTO made_anew (id, value) VALUES (${1}, ${value})`
+        yield* cql`CREATE TYPE anew (a int)`
+        yield* cql`CREATE TABLE made_anew (id int PRIMARY KEY, value frozen<anew>)`
+        yield* insert({ a: 1 })
+        yield* cql`DROP TABLE made_anew`
+        yield* cql`DROP TYPE anew`
+        yield* cql`CREATE TYPE anew (b text)`
+        yield* cql`CREATE TABLE made_anew (id int PRIMARY KEY, value frozen<anew>)`
+        yield* insert({ b: "one" })
+        assert.deepStrictEqual(yield* cql`SELECT value FROM made_anew`, [{ value: { b: "one" } }])
+
+        yield* cql`DROP TABLE made_anew`
+        yield* cql`CREATE TABLE made_anew (id int PRIMARY KEY, value int)`
+        yield* Statement.batch([insert(5), insert(6)])
+        assert.deepStrictEqual(yield* cql`SELECT value FROM made_anew`, [{ value: 6 }])
+        assert.strictEqual((yield* reasonOf(insert({ b: "two" })))._tag, "InvalidParameter")
+      }))
+
     it.effect("a list is bound as one value", () =>
       Effect.gen(function*() {
         yield* createUsers

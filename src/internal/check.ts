@@ -8,7 +8,7 @@ import * as Redacted from "effect/Redacted"
 import type { CqlError } from "../CqlError.ts"
 import * as Errors from "../CqlError.ts"
 import * as Consistencies from "./consistency.ts"
-import type { StatementOptions } from "./settings.ts"
+import type { Profiles, StatementOptions } from "./settings.ts"
 
 export interface Check {
   readonly field: string
@@ -83,6 +83,7 @@ const sentenceOf = (choices: ReadonlyArray<string>): string => {
 
 /** What a statement may say of itself, and a session of all of its statements: on the path of those that say it. */
 export const statementOptions = (options: StatementOptions): ReadonlyArray<Check> => {
+  if (typeof options !== "object" || options === null) return [noOptions]
   const checks: Array<Check> = []
   if (options.consistency !== undefined) checks.push(consistency("consistency", options.consistency))
   if (options.serialConsistency !== undefined) {
@@ -92,7 +93,58 @@ export const statementOptions = (options: StatementOptions): ReadonlyArray<Check
   if (options.timeout !== undefined) checks.push(duration("timeout", options.timeout))
   if (options.attemptTimeout !== undefined) checks.push(duration("attemptTimeout", options.attemptTimeout))
   if (options.maxRows !== undefined) checks.push(whole("maxRows", options.maxRows, 1))
+  if (options.idempotent !== undefined) checks.push(boolean("idempotent", options.idempotent))
+  if (options.tracing !== undefined) checks.push(boolean("tracing", options.tracing))
+  if (options.node !== undefined) checks.push(text("node", options.node))
+  if (options.profile !== undefined) checks.push(text("profile", options.profile))
+  if (options.timestamp !== undefined) checks.push(timestamp("timestamp", options.timestamp))
+  if (options.customPayload !== undefined) checks.push(customPayload(options.customPayload))
   return checks
+}
+
+const noOptions: Check = { field: "options", expected: "an object of options", holds: false }
+
+/** Microseconds. The lowest number of 64 bits means "none" to the server. */
+const timestamp = (field: string, value: unknown): Check => ({
+  field,
+  expected: "whole microseconds since the epoch, as a safe integer or a bigint of 64 bits",
+  holds: Number.isSafeInteger(value) ||
+    (typeof value === "bigint" && BigInt.asIntN(64, value) === value && value !== -(2n ** 63n))
+})
+
+const customPayload = (payload: unknown): Check => ({
+  field: "customPayload",
+  expected: "an object of Uint8Array or null by keys that are not empty",
+  holds: typeof payload === "object" && payload !== null && !Array.isArray(payload) &&
+    Object.entries(payload).every(isPayload) && isWhole(Object.keys(payload).length, 1, 0xffff)
+})
+
+/** Half of a surrogate pair has no UTF-8 form: it would be sent as another key. */
+const isPayload = ([key, value]: readonly [string, unknown]): boolean =>
+  (value === null || value instanceof Uint8Array) && key.isWellFormed() && isWhole(Buffer.byteLength(key), 1, 0xffff)
+
+/** Named sets of options, which have no names of others in them. */
+export const profiles = (value: unknown): ReadonlyArray<Check> => {
+  if (value === undefined) return []
+  const isObject = typeof value === "object" && value !== null && !Array.isArray(value)
+  return [
+    { field: "profiles", expected: "an object of options by name", holds: isObject },
+    ...(isObject ? Object.entries(value) : []).flatMap(([name, options]) => profile(`profiles.${name}`, options))
+  ]
+}
+
+const profile = (field: string, options: StatementOptions | null | undefined): ReadonlyArray<Check> => {
+  if (typeof options !== "object" || options === null) return [{ ...noOptions, field }]
+  return [
+    { field: `${field}.profile`, expected: "left out: a profile has no other", holds: options.profile === undefined },
+    ...statementOptions(options).map((check) => ({ ...check, field: `${field}.${check.field}` }))
+  ]
+}
+
+/** What there is in place of a profile that there is not. */
+export const expectedProfile = (profile: unknown, profiles: Profiles): string => {
+  const known = Object.keys(profiles).map((name) => JSON.stringify(name)).join(", ")
+  return `${known === "" ? "left out" : `one of ${known}`}, not ${JSON.stringify(String(profile))}`
 }
 
 const serialConsistencies = ["serial", "localSerial"]

@@ -1,9 +1,12 @@
 /**
  * What a session runs on: the client it shares with others of its keyspace, and what is its own.
  */
+import type { CqlError } from "../CqlError.ts"
 import type { Admission } from "./admission.ts"
+import * as Check from "./check.ts"
 import type { DriverClient } from "./driver/client.ts"
-import type { Settings } from "./settings.ts"
+import type { Profiles, Settings, StatementOptions } from "./settings.ts"
+import * as Settle from "./settings.ts"
 import type { Statements } from "./statements.ts"
 
 /** One driver client and what belongs to it, shared by the sessions of its keyspace. */
@@ -13,17 +16,51 @@ export interface SharedClient {
   readonly statements: Statements
 }
 
+/** Options from the farthest to the nearest, which wins. */
+export type Levels = ReadonlyArray<StatementOptions>
+
 /** One session: it stops admitting, and can wait for what it has admitted. */
 export class Core {
   readonly shared: SharedClient
   readonly settings: Settings
   closed = false
+  private readonly profiles: Profiles
+  private readonly ofRegions = new WeakMap<Levels, Settings | CqlError>()
   private running = 0
   private idle: (() => void) | undefined
 
-  constructor(shared: SharedClient, settings: Settings) {
+  constructor(shared: SharedClient, settings: Settings, profiles: Profiles) {
     this.shared = shared
     this.settings = settings
+    this.profiles = profiles
+  }
+
+  /** What a statement with options of its own runs with in these regions of the program, or what is wrong with them. */
+  settingsFor(regions: Levels, own: Levels): Settings | CqlError {
+    const around = regions.length === 0 ? this.settings : this.settingsOf(regions)
+    return own.length === 0 || "reason" in around ? around : this.resolve(around, own)
+  }
+
+  /** Kept, for a region has many statements. */
+  private settingsOf(regions: Levels): Settings | CqlError {
+    let settings = this.ofRegions.get(regions)
+    if (settings === undefined) {
+      settings = Check.problem(regions.flatMap(Check.statementOptions)) ?? this.resolve(this.settings, regions)
+      this.ofRegions.set(regions, settings)
+    }
+    return settings
+  }
+
+  private resolve(under: Settings, levels: Levels): Settings | CqlError {
+    let settings = under
+    for (const level of levels) {
+      const { profile } = level
+      if (profile !== undefined && !Object.hasOwn(this.profiles, profile)) {
+        return Check.invalid("profile", Check.expectedProfile(profile, this.profiles))
+      }
+      settings = Settle.resolve(settings, level, this.profiles)
+    }
+    return settings
   }
 
   /** A session that is printed must not print the driver, and with it keys and statements. */

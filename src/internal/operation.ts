@@ -1,60 +1,57 @@
 /**
- * The path of one request, read from top to bottom: admit, prepare, encode, attempt, settle.
+ * The path of one request, read from top to bottom: admit, ready (prepare and encode), attempt, settle.
  *
  * A plain object with callbacks and not a chain of effects, for this is the hot path: the fiber that asked is resumed
- * once, by the bytes that answer it. What happens before and after (all rows, streams, schemas) are effects.
+ * once, by the bytes that answer it. What happens before and after (all rows, streams, schemas) are effects. How a
+ * request is made ready is told by `query.ts` for one statement and by `batch.ts` for several.
  */
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import type { CqlError } from "../CqlError.ts"
 import * as Errors from "../CqlError.ts"
 import type { Admission } from "./admission.ts"
 import { NullInRow } from "./codec/Decoder.ts"
-import { ParameterMismatch } from "./codec/Encoder.ts"
 import * as RowSchema from "./codec/RowSchema.ts"
 import type { Core, SharedClient } from "./core.ts"
 import { classify } from "./driver/classify.ts"
 import { NotSent } from "./driver/client.ts"
 import type { FrameFlags, Host } from "./driver/inside.ts"
 import * as Nodes from "./driver/nodes.ts"
-import { ExecuteRequest, QueryRequest } from "./driver/requests.ts"
-import type { QueryParameters, Request } from "./driver/requests.ts"
+import type { Request } from "./driver/requests.ts"
 import type { Response } from "./driver/responses.ts"
 import { prepare, prepareAgain, serverHasSpoken } from "./prepare.ts"
 import type { Settings } from "./settings.ts"
-import type { KnownStatement, Prepared, RowsPage } from "./statements.ts"
+import type { KnownStatement, Prepared, RowsPage, Waiter } from "./statements.ts"
 import * as Timestamp from "./timestamp.ts"
-
-/** What is asked: a text, the values for its markers, and the schema of its rows. */
-export interface Query {
-  readonly text: string
-  readonly values: ReadonlyArray<unknown>
-  readonly schema: Schema.Constraint | undefined
-}
+import { logWarnings } from "./warnings.ts"
 
 /** What came back. */
 export interface Outcome {
   /** `null` for a statement without rows. */
   readonly page: RowsPage | null
   readonly flags: FrameFlags
+  readonly warnings: ReadonlyArray<string>
   readonly coordinator: string
+  /** After a schema change: whether all nodes knew of it in time. */
+  readonly schemaInAgreement: boolean | undefined
 }
 
-/** Which page of the result. */
-export interface PageWanted {
-  readonly pageState?: Buffer | undefined
+/** When it has to be done, and on behalf of whom. */
+export interface Limits {
   /** By `performance.now()`; by default the statement's `timeout` from now on. */
   readonly deadline?: number | undefined
   /** The session may be closing: this goes on with a result that was begun, and a close waits for it. */
   readonly goesOn?: boolean
-  /** Rows behind the first are not read. */
-  readonly firstRowOnly?: boolean
 }
 
 /** Turns what came back into what the fiber gets. */
 export interface Finish<A, E = never> {
   (outcome: Outcome): Effect.Effect<A, CqlError | Schema.SchemaError | E>
+}
+
+export interface Resume<A, E> {
+  (effect: Effect.Effect<A, CqlError | Schema.SchemaError | E>): void
 }
 
 interface FailedAttempt {
@@ -65,62 +62,70 @@ interface FailedAttempt {
 
 const noNodes: ReadonlyArray<Host> = []
 
+const noWarnings: ReadonlyArray<string> = []
+
 type Phase = Errors.ClientTimeout["phase"]
 
-export class Operation<A, E = never> {
-  private readonly core: Core
-  private readonly shared: SharedClient
-  private readonly query: Query
-  private readonly settings: Settings
-  private readonly page: PageWanted
+export abstract class Operation<A, E = never> {
+  protected readonly core: Core
+  protected readonly shared: SharedClient
+  protected readonly settings: Settings
+  private readonly goesOn: boolean
   private readonly finish: Finish<A, E>
-  private readonly resume: (effect: Effect.Effect<A, CqlError | Schema.SchemaError | E>) => void
+  private readonly resume: Resume<A, E>
   private readonly deadline: number
-  private readonly statement: KnownStatement
   private timer: NodeJS.Timeout | undefined
   private request: Request<unknown> | undefined
-  private values: Buffer | undefined
-  private prepared: Prepared | undefined
-  private route: Nodes.Route | undefined
   private timestamp: number | undefined
   private sentAt = 0
   /** Whether the attempt ends at the deadline of the whole operation, and not at its own limit. */
   private isLast = false
   /** Attempts that failed; none for almost every request, so not even an array. */
   private failed: Array<FailedAttempt> | undefined
-  private preparedAgainOn: Host | undefined
   private holdsPlace = false
   /** The fiber has its answer, or does not want one any more. */
   private done = false
 
-  constructor(
-    core: Core,
-    query: Query,
-    settings: Settings,
-    page: PageWanted,
-    finish: Finish<A, E>,
-    resume: (effect: Effect.Effect<A, CqlError | Schema.SchemaError | E>) => void
-  ) {
+  constructor(core: Core, settings: Settings, limits: Limits, finish: Finish<A, E>, resume: Resume<A, E>) {
     this.core = core
     this.shared = core.shared
-    this.query = query
     this.settings = settings
-    this.page = page
+    this.goesOn = limits.goesOn === true
     this.finish = finish
     this.resume = resume
-    this.deadline = page.deadline ?? performance.now() + settings.timeoutMillis
-    this.statement = core.shared.statements.get(query.text)
+    this.deadline = limits.deadline ?? performance.now() + settings.timeoutMillis
   }
+
+  /** The text that errors show. */
+  protected abstract readonly text: string
+
+  /** All that is bound: no message may repeat it. */
+  protected abstract readonly values: ReadonlyArray<unknown>
+
+  /** Where its partition is, once it is known. */
+  protected abstract readonly route: Nodes.Route | undefined
+
+  /** Prepares what has to be prepared and binds the values; then `attempt`. */
+  protected abstract makeReady(): void
+
+  /** One for each attempt; `undefined` leaves the time of a write to the coordinator. */
+  protected abstract makeRequest(timestamp: number | bigint | undefined): Request<RowsPage | null>
+
+  /** The statement that the node does not know any more, unless it was prepared there again already. */
+  protected abstract forgotten(host: Host, error: unknown): KnownStatement | undefined
+
+  /** Binds the values once more, by what the server has declared anew; `false` when it has failed. */
+  protected abstract bind(statement: KnownStatement, prepared: Prepared): boolean
 
   // --- admit
 
   start(): void {
-    if (this.core.closed && !this.page.goesOn) return this.resume(Exit.fail(Errors.sessionClosed(this.query.text)))
+    if (this.core.closed && !this.goesOn) return this.resume(Exit.fail(Errors.sessionClosed(this.text)))
     this.core.enter()
     const { admission } = this.shared
     if (admission.tryEnter()) return this.admitted()
     if (!admission.enqueue(this)) {
-      return this.settle(Exit.fail(Errors.admissionRefused(loadOf(admission), this.query.text)))
+      return this.settle(Exit.fail(Errors.admissionRefused(loadOf(admission), this.text)))
     }
     this.startTimer("queue")
   }
@@ -128,25 +133,41 @@ export class Operation<A, E = never> {
   admitted(): void {
     this.stopTimer()
     this.holdsPlace = true
-    if (this.query.values.length === 0) return this.attempt()
-    const { prepared } = this.statement
-    if (prepared !== undefined) return this.encode(prepared)
-    this.startTimer("prepare")
-    prepare(
-      this.shared,
-      this.statement,
-      this.core.settings.attemptMillis,
-      (error, ready) => this.isPrepared(error, ready)
-    )
+    this.makeReady()
   }
 
-  // --- prepare
+  // --- ready
 
-  private isPrepared(error: unknown, prepared: Prepared | undefined): void {
+  /** Where it can be, once for all who want it; what is asked of one node is prepared there and nowhere else. */
+  protected prepare(statement: KnownStatement, waiter: Waiter): void {
+    const { attemptMillis } = this.core.settings
+    if (this.settings.node === undefined) return prepare(this.shared, statement, attemptMillis, waiter)
+    const host = this.nextHost()
+    if (host === undefined) return waiter(undefined, undefined)
+    prepareAgain(this.shared, statement, host, attemptMillis, waiter)
+  }
+
+  /** Begins to wait for what is prepared for all who want it. */
+  protected prepares(): void {
+    this.startTimer("prepare")
+  }
+
+  /** Ends the waiting; `false` when nobody wants what was prepared any more, or there is nothing. */
+  protected isPrepared(error: unknown, prepared: Prepared | undefined): prepared is Prepared {
     this.stopTimer()
-    if (this.done) return this.release()
-    if (prepared === undefined) return this.notPrepared(error)
-    this.encode(prepared)
+    if (this.done) this.release()
+    else if (prepared === undefined) this.notPrepared(error)
+    return !this.done && prepared !== undefined
+  }
+
+  /** What is known of a statement may be old: asks the server anew, and gives nothing where it does not say. */
+  protected renew(statement: KnownStatement, then: (prepared: Prepared | undefined) => void): void {
+    this.prepares()
+    this.prepare(statement, (_, prepared) => {
+      this.stopTimer()
+      if (this.done) return this.release()
+      then(prepared)
+    })
   }
 
   /** Whatever happened, the statement itself was not executed. Without an error there was no node to ask. */
@@ -163,38 +184,20 @@ export class Operation<A, E = never> {
     this.fail(unwritten, error, host?.address)
   }
 
-  // --- encode
-
-  private encode(prepared: Prepared): void {
-    if (this.bind(prepared)) this.attempt()
-  }
-
-  private bind(prepared: Prepared): boolean {
-    this.prepared = prepared
-    if (prepared.parameters.length !== this.query.values.length) {
-      this.fail(wrongCount(prepared.parameters.length, this.query.values.length))
-      return false
-    }
-    try {
-      this.values = prepared.encode(this.query.values)
-    } catch (error) {
-      this.failWith(error)
-      return false
-    }
-    this.route = routeOf(prepared, this.values)
-    return true
-  }
-
   // --- attempt
 
-  private attempt(): void {
+  protected attempt(): void {
     const host = this.nextHost()
     if (host === undefined) return this.fail(this.noHostAvailable())
     this.send(host)
   }
 
   private nextHost(): Host | undefined {
-    return this.shared.client.choose(this.route, this.failed?.map(({ host }) => host) ?? noNodes)
+    const tried = this.failed?.map(({ host }) => host) ?? noNodes
+    const { client } = this.shared
+    if (this.settings.node === undefined) return client.choose(this.route, tried)
+    const host = client.node(this.settings.node)
+    return host === undefined || !Nodes.isUsable(host) || tried.includes(host) ? undefined : host
   }
 
   private send(host: Host): void {
@@ -202,30 +205,16 @@ export class Operation<A, E = never> {
     const remaining = this.deadline - now
     if (remaining <= 0) return this.fail(this.timedOut("operation"))
     this.sentAt = now
-    this.request = this.makeRequest()
+    this.request = this.makeRequest(this.writeTimestamp())
     this.isLast = remaining < this.settings.attemptMillis
     const millis = this.isLast ? remaining : this.settings.attemptMillis
     this.shared.client.send(host, this.request, millis, (error, response) => this.answered(host, error, response))
   }
 
-  private makeRequest(): Request<RowsPage | null> {
-    const { settings } = this
-    const parameters: QueryParameters = {
-      consistency: settings.consistency,
-      serialConsistency: settings.serialConsistency,
-      values: this.values,
-      pageSize: settings.pageSize,
-      pageState: this.page.pageState,
-      timestamp: settings.clientTimestamps ? this.writeTimestamp() : undefined
-    }
-    const reader = this.statement.reader(this.query.schema, this.page.firstRowOnly)
-    return this.prepared === undefined
-      ? new QueryRequest(this.query.text, parameters, reader)
-      : new ExecuteRequest(this.prepared.id, parameters, reader)
-  }
-
   /** Taken behind admission, and one for all attempts: a replay must not overtake a write that came after it. */
-  private writeTimestamp(): number {
+  private writeTimestamp(): number | bigint | undefined {
+    if (this.settings.timestamp !== undefined) return this.settings.timestamp
+    if (!this.settings.clientTimestamps) return undefined
     this.timestamp ??= Timestamp.next()
     return this.timestamp
   }
@@ -237,7 +226,8 @@ export class Operation<A, E = never> {
     if (response !== undefined) return this.succeed(host, response as Response<RowsPage | null>)
     // What comes after its time is for nobody, and is not worth reading.
     if (this.request !== undefined) this.request.abandoned = true
-    if (isUnprepared(error) && this.preparedAgainOn !== host) return this.prepareAgain(host)
+    const forgotten = isUnprepared(error) ? this.forgotten(host, error) : undefined
+    if (forgotten !== undefined) return this.prepareAgain(forgotten, host)
     if (isAboutRows(error)) return this.failWith(error, host)
     const reason = this.reasonOf(error, host)
     this.record(host, reason)
@@ -245,14 +235,13 @@ export class Operation<A, E = never> {
     this.fail(reason, error, host.address)
   }
 
-  private prepareAgain(host: Host): void {
-    this.preparedAgainOn = host
-    this.startTimer("prepare")
-    prepareAgain(this.shared, this.statement, host, this.core.settings.attemptMillis, (error, prepared) => {
+  private prepareAgain(statement: KnownStatement, host: Host): void {
+    this.prepares()
+    prepareAgain(this.shared, statement, host, this.core.settings.attemptMillis, (error, prepared) => {
       this.stopTimer()
       if (this.done) return this.release()
       if (prepared === undefined) return this.notPreparedAgain(host, error)
-      if (this.bind(prepared)) this.send(host)
+      if (this.bind(statement, prepared)) this.send(host)
     })
   }
 
@@ -270,8 +259,15 @@ export class Operation<A, E = never> {
     this.failed.push({ host, reason, durationMillis: Math.round(performance.now() - this.sentAt) })
   }
 
-  private succeed(host: Host, response: Response<RowsPage | null>): void {
-    this.settle(this.finish({ page: response.value, flags: response.flags, coordinator: host.address }))
+  private succeed(host: Host, { flags, schemaInAgreement, value }: Response<RowsPage | null>): void {
+    const warnings = this.warningsOf(flags) ?? noWarnings
+    const finished = this.finish({ page: value, flags, warnings, coordinator: host.address, schemaInAgreement })
+    if (warnings.length === 0 && schemaInAgreement !== false) return this.settle(finished)
+    this.settle(Effect.andThen(logWarnings(this.shared, this.text, warnings, schemaInAgreement), finished))
+  }
+
+  protected warningsOf(flags: FrameFlags): ReadonlyArray<string> | undefined {
+    return flags.warnings
   }
 
   private failWith(error: unknown, host?: Host): void {
@@ -281,20 +277,17 @@ export class Operation<A, E = never> {
   }
 
   private reasonOf(error: unknown, host: Host | undefined): Errors.Reason {
-    if (error instanceof ParameterMismatch) return invalidParameter(error)
     if (error instanceof NotSent) return new Errors.ConnectionError({ written: false, message: error.message })
     if (this.isLast && isTimeout(error)) return this.timedOut("operation")
-    const { text, values } = this.query
     return classify(error, {
-      values,
-      statement: text,
+      values: this.values,
+      statement: this.text,
       timeoutMillis: this.settings.attemptMillis,
       ...(host === undefined ? {} : { node: host.address })
     })
   }
 
-  private fail(reason: Errors.Reason, cause?: unknown, coordinator?: string): void {
-    const statement = this.query.text
+  protected fail(reason: Errors.Reason, cause?: unknown, coordinator?: string, statement = this.text): void {
     const attempts = this.failed?.map(describeAttempt)
     this.settle(Exit.fail(Errors.make({ reason, statement, coordinator, attempts, cause })))
   }
@@ -303,7 +296,7 @@ export class Operation<A, E = never> {
    * Resumes the fiber, then lets the next request have the place. Both run other fibers before they return, which may
    * interrupt this one: it is done before either begins.
    */
-  private settle(effect: Effect.Effect<A, CqlError | Schema.SchemaError | E>): void {
+  protected settle(effect: Effect.Effect<A, CqlError | Schema.SchemaError | E>): void {
     this.done = true
     this.stopTimer()
     this.letGo(() => this.resume(effect))
@@ -351,7 +344,7 @@ export class Operation<A, E = never> {
 
   /** The deadline came while it waited: in the queue it leaves, behind it the shared preparation goes on for others. */
   private expire(phase: Phase): void {
-    const exit = Exit.fail(Errors.make({ reason: this.timedOut(phase), statement: this.query.text }))
+    const exit = Exit.fail(Errors.make({ reason: this.timedOut(phase), statement: this.text }))
     if (!this.holdsPlace) return this.settle(exit)
     this.done = true
     this.resume(exit)
@@ -362,16 +355,17 @@ export class Operation<A, E = never> {
   }
 
   private noHostAvailable(otherwise?: Errors.Reason): Errors.Reason {
-    const nodes = Nodes.whyNone(this.shared.client.policy, (host) => {
-      const asked = this.failed?.find((attempt) => attempt.host === host)
-      return (asked?.reason ?? otherwise)?.message
+    const { node } = this.settings
+    const { client } = this.shared
+    if (node !== undefined && client.node(node) === undefined) return unknownNode(node)
+    const asked = node === undefined ? client.policy.localHosts() : [client.node(node)!]
+    const nodes = Nodes.whyNone(asked, (host) => {
+      const attempt = this.failed?.find((attempt) => attempt.host === host)
+      return (attempt?.reason ?? otherwise)?.message
     })
     return new Errors.NoHostAvailable({ nodes, message: whyNoHost(nodes) })
   }
 }
-
-const routeOf = ({ keyspace, partitionKeys }: Prepared, values: Buffer): Nodes.Route | undefined =>
-  keyspace === undefined || partitionKeys.length === 0 ? undefined : { keyspace, values, partitionKeys }
 
 const isUnprepared = (error: unknown): boolean => (error as { readonly code?: unknown }).code === 0x2500
 
@@ -382,17 +376,8 @@ const wasNotSent = (error: unknown): boolean =>
 
 const isAboutRows = (error: unknown): boolean => error instanceof NullInRow || Schema.isSchemaError(error)
 
-const invalidParameter = (error: ParameterMismatch): Errors.Reason => {
-  const { expected, found, hint, index, name } = error
-  const message = `parameter ${index + 1} (${name}): expected ${expected}, found ${found}`
-  return new Errors.InvalidParameter({ index, parameter: name, expected, found, hint, message })
-}
-
-const wrongCount = (markers: number, values: number): Errors.Reason =>
-  new Errors.InvalidQuery({
-    message: `the statement has ${markers} markers and ${values} values; ` +
-      "a value interpolated inside quotes is part of a text and no marker, and a ? that is written out is one more"
-  })
+const unknownNode = (node: string): Errors.Reason =>
+  new Errors.NoHostAvailable({ nodes: [], message: `no node of the cluster has the address or host id ${node}` })
 
 const whyNoHost = ([first, ...others]: Errors.NoHostAvailable["nodes"]): string =>
   first === undefined

@@ -10,7 +10,7 @@ import type { KnownStatement, Waiter } from "./statements.ts"
 import { Prepared } from "./statements.ts"
 
 export const serverHasSpoken = (error: unknown): boolean =>
-  (error as { readonly name?: string }).name === "ResponseError"
+  (error as { readonly name?: string } | undefined)?.name === "ResponseError"
 
 /** Prepares on one node, trying the next where that one could not be asked. */
 export const prepare = (
@@ -83,7 +83,10 @@ interface Answer {
   readonly prepared: Prepared | undefined
 }
 
-/** Keeps what was prepared; a text that was not is forgotten, so that the next who asks tries anew. */
+/**
+ * Keeps what was prepared; a text that was not is forgotten, so that the next who asks tries anew. That one node of
+ * several was silent says nothing of a text that is prepared.
+ */
 const accept = (
   shared: SharedClient,
   statement: KnownStatement,
@@ -91,8 +94,12 @@ const accept = (
   result: PreparedResult | null | undefined
 ): Answer => {
   const answer = readAnswer(error, result)
-  if (answer.prepared === undefined) shared.statements.forget(statement)
-  else statement.prepared = answer.prepared
+  if (answer.prepared !== undefined) {
+    statement.prepared = answer.prepared
+    shared.statements.keep(statement)
+  } else if (statement.prepared === undefined || result !== undefined || serverHasSpoken(error)) {
+    shared.statements.forget(statement)
+  }
   return answer
 }
 

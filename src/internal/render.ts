@@ -12,6 +12,7 @@ export const render = (error: CqlError): string =>
     `${error.name}: ${error.message}`,
     subtitle(error),
     ...section(statementBlock(error)),
+    ...section(tableBlock(error.reason)),
     ...section([...nodesBlock(error.reason), ...attemptsBlock(error.attempts), ...hintBlock(error)])
   ].join("\n")
 
@@ -19,6 +20,15 @@ const section = (lines: ReadonlyArray<string>): ReadonlyArray<string> => lines.l
 
 const subtitle = ({ coordinator, reason }: CqlError): string =>
   coordinator === undefined ? `  [${reason._tag}]` : `  [${reason._tag}] from ${coordinator}`
+
+const tableBlock = (reason: Reason): ReadonlyArray<string> =>
+  reason._tag === "StatementMismatch"
+    ? [
+      ...reason.table.split("\n").map((line) => `  ${line}`.trimEnd()),
+      "",
+      ...reason.problems.map((line) => `  ${line}`)
+    ]
+    : []
 
 // --- the statement
 

@@ -15,11 +15,14 @@ import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import type { CqlError } from "../CqlError.ts"
 import * as Errors from "../CqlError.ts"
+import type { BatchQuery } from "./batch.ts"
+import { BatchOperation } from "./batch.ts"
 import type { Core } from "./core.ts"
-import type { Finish, Outcome, PageWanted, Query } from "./operation.ts"
-import { Operation } from "./operation.ts"
+import type { Finish, Outcome } from "./operation.ts"
+import type { PageWanted, Query } from "./query.ts"
+import { PrepareOperation, QueryOperation } from "./query.ts"
 import type { Settings } from "./settings.ts"
-import type { RowsPage } from "./statements.ts"
+import type { Prepared, RowsPage } from "./statements.ts"
 
 type Failure = CqlError | Schema.SchemaError
 
@@ -27,6 +30,7 @@ type Failure = CqlError | Schema.SchemaError
 export interface DecodedPage<A> {
   readonly rows: ReadonlyArray<A>
   readonly pageState: Buffer | undefined
+  readonly outcome: Outcome
 }
 
 export interface NumberedPage<A> {
@@ -37,8 +41,6 @@ export interface NumberedPage<A> {
 
 const noRows: Effect.Effect<ReadonlyArray<never>> = Exit.succeed([])
 
-const lastEmptyPage: Effect.Effect<DecodedPage<never>> = Exit.succeed({ rows: [], pageState: undefined })
-
 const request = <A, E = never>(
   core: Core,
   query: Query,
@@ -47,7 +49,7 @@ const request = <A, E = never>(
   finish: Finish<A, E>
 ): Effect.Effect<A, Failure | E> =>
   Effect.callback((resume) => {
-    const operation = new Operation(core, query, settings, page, finish, resume)
+    const operation = new QueryOperation(core, query, settings, page, finish, resume)
     operation.start()
     return Effect.sync(() => operation.abandon())
   })
@@ -64,10 +66,12 @@ const decodeRows = <A>(page: RowsPage): Effect.Effect<ReadonlyArray<A>, Failure>
     ? Exit.succeed(page.rows as ReadonlyArray<A>)
     : page.decoder.decode(page.rows) as Effect.Effect<ReadonlyArray<A>, Failure>
 
-const decodePage = <A>({ page }: Outcome): Effect.Effect<DecodedPage<A>, Failure> =>
-  page === null
-    ? lastEmptyPage
-    : Effect.map(decodeRows<A>(page), (rows) => ({ rows, pageState: page.pageState }))
+const decodePage = <A>(outcome: Outcome): Effect.Effect<DecodedPage<A>, Failure> => {
+  const { page } = outcome
+  return page === null
+    ? Exit.succeed({ rows: [], pageState: undefined, outcome })
+    : Effect.map(decodeRows<A>(page), (rows) => ({ rows, pageState: page.pageState, outcome }))
+}
 
 const onePage = <A>(
   core: Core,
@@ -89,29 +93,51 @@ export const allRows = <A>(
     const { page } = outcome
     if (page === null) return noRows
     if (page.pageState === undefined && page.rows.length <= settings.maxRows) return decodeRows<A>(page)
-    return more(
-      core,
-      Effect.flatMap(decodePage<A>(outcome), (first) => theRest(core, query, settings, first, deadline))
-    )
+    const all = Effect.flatMap(decodePage<A>(outcome), (first) => collect(core, query, settings, first, deadline))
+    return more(core, Effect.map(all, ({ rows }) => rows))
   })
 }
 
-const theRest = Effect.fnUntraced(function*<A>(
+/** All rows, and what came with each of their pages. */
+export interface Collected<A> {
+  readonly rows: ReadonlyArray<A>
+  readonly outcomes: Arr.NonEmptyReadonlyArray<Outcome>
+}
+
+/** As `allRows`. */
+export const allPages = <A>(core: Core, query: Query, settings: Settings): Effect.Effect<Collected<A>, Failure> => {
+  const deadline = deadlineOf(settings)
+  return request(
+    core,
+    query,
+    settings,
+    { deadline },
+    (outcome) =>
+      more(
+        core,
+        Effect.flatMap(decodePage<A>(outcome), (first) => collect(core, query, settings, first, deadline))
+      )
+  )
+}
+
+const collect = Effect.fnUntraced(function*<A>(
   core: Core,
   query: Query,
   settings: Settings,
   first: DecodedPage<A>,
   deadline: number
-): Effect.fn.Return<ReadonlyArray<A>, Failure> {
+): Effect.fn.Return<Collected<A>, Failure> {
   const rows = [...first.rows]
+  const outcomes: Arr.NonEmptyArray<Outcome> = [first.outcome]
   let { pageState } = first
   while (pageState !== undefined && rows.length <= settings.maxRows) {
     const wanted = { pageState, deadline, goesOn: true }
     const page: DecodedPage<A> = yield* request(core, query, settings, wanted, decodePage<A>)
     for (const row of page.rows) rows.push(row)
+    outcomes.push(page.outcome)
     pageState = page.pageState
   }
-  return rows.length > settings.maxRows ? yield* tooManyRows(query, settings) : rows
+  return rows.length > settings.maxRows ? yield* tooManyRows(query, settings) : { rows, outcomes }
 })
 
 const tooManyRows = (query: Query, settings: Settings): Effect.Effect<never, CqlError> =>
@@ -132,7 +158,7 @@ const seekFirst = <A, B, E>(
   none: () => Exit.Exit<B, E>
 ): Effect.Effect<B, Failure | E> => {
   const deadline = deadlineOf(settings)
-  return request<B, E>(core, query, settings, { deadline, firstRowOnly: true }, (outcome) => {
+  return request<B, E>(core, query, settings, { deadline, reader: "firstRow" }, (outcome) => {
     const { page } = outcome
     if (page === null) return none()
     if (page.rows.length === 0) {
@@ -160,7 +186,7 @@ const seekOn = Effect.fnUntraced(function*<A>(
 ): Effect.fn.Return<Option.Option<A>, Failure> {
   let pageState: Buffer | undefined = from
   while (pageState !== undefined) {
-    const wanted = { pageState, deadline, goesOn: true, firstRowOnly: true }
+    const wanted: PageWanted = { pageState, deadline, goesOn: true, reader: "firstRow" }
     const page: DecodedPage<A> = yield* request(core, query, settings, wanted, decodePage<A>)
     if (page.rows.length > 0) return Option.some(page.rows[0]!)
     pageState = page.pageState
@@ -193,6 +219,62 @@ export const oneRow = <A>(
     Exit.succeed,
     () => Exit.fail(new Cause.NoSuchElementError(`no row for: ${query.text}`))
   )
+
+/** Whether a condition held, and the rows that were in the way. */
+export interface AppliedOrNot<A> {
+  readonly applied: boolean
+  readonly rows: ReadonlyArray<A>
+}
+
+export const applied = <A>(core: Core, query: Query, settings: Settings): Effect.Effect<AppliedOrNot<A>, Failure> =>
+  request(core, query, settings, { reader: "outcome" }, (outcome) => toApplied<A>(query, outcome))
+
+interface WithText {
+  readonly text: string
+}
+
+export const toApplied = <A>(query: WithText, { page }: Outcome): Effect.Effect<AppliedOrNot<A>, Failure> => {
+  const applied = page?.applied
+  if (page === null || applied === undefined) return Effect.fail(refusal(query.text, withoutCondition))
+  return Effect.map(decodeRows<A>(page), (rows) => ({ applied, rows }))
+}
+
+export const batch = <A>(
+  core: Core,
+  query: BatchQuery,
+  settings: Settings,
+  finish: Finish<A>
+): Effect.Effect<A, Failure> =>
+  Effect.callback((resume) => {
+    const operation = new BatchOperation(core, query, settings, {}, finish, resume)
+    operation.start()
+    return Effect.sync(() => operation.abandon())
+  })
+
+/** Prepares a statement anew and does not run it. */
+export const prepareOnly = (
+  core: Core,
+  query: Query,
+  settings: Settings,
+  where: "anywhere" | "everywhere"
+): Effect.Effect<Prepared, CqlError> =>
+  Effect.callback<Prepared, Failure>((resume) => {
+    const operation = new PrepareOperation(core, query, settings, where === "everywhere", resume)
+    operation.start()
+    return Effect.sync(() => operation.abandon())
+  }).pipe(Effect.catchTag("SchemaError", Effect.die))
+
+/** The outcome of a condition must not be lost because nobody asked for it. */
+export const noOutcome = (query: WithText, { page }: Outcome): Effect.Effect<void, CqlError> =>
+  page?.applied === undefined ? Effect.void : Effect.fail(refusal(query.text, outcomeIsLost))
+
+const withoutCondition = ".applied is for statements with a condition (IF); this one has none, and was executed"
+
+const outcomeIsLost =
+  "a batch with a condition (IF) was executed, and whether it was applied is lost: take .applied of it"
+
+const refusal = (statement: string, message: string): CqlError =>
+  Errors.make({ reason: new Errors.InvalidQuery({ message }), statement })
 
 export interface PagingOptions {
   /** Pages fetched ahead of the one in hand, from the second on. */

@@ -1,5 +1,5 @@
 /**
- * The options of a statement, resolved: the statement's own over the session's, in plain units.
+ * The options of a statement, resolved: the nearest wins, in plain units.
  */
 import * as Duration from "effect/Duration"
 import type { Consistency } from "./consistency.ts"
@@ -13,6 +13,19 @@ export interface StatementOptions {
   readonly attemptTimeout?: Duration.Input | undefined
   readonly idempotent?: boolean | undefined
   readonly maxRows?: number | undefined
+  readonly timestamp?: number | bigint | undefined
+  readonly tracing?: boolean | undefined
+  readonly customPayload?: CustomPayload | undefined
+  readonly node?: string | undefined
+  readonly profile?: string | undefined
+}
+
+export interface CustomPayload {
+  readonly [key: string]: Uint8Array | null
+}
+
+export interface Profiles {
+  readonly [name: string]: StatementOptions
 }
 
 export interface Settings {
@@ -23,8 +36,12 @@ export interface Settings {
   readonly attemptMillis: number
   readonly idempotent: boolean | undefined
   readonly maxRows: number
-  /** Who stamps writes: this process, or the coordinator. */
+  /** Who stamps writes that no option gives a timestamp: this process, or the coordinator. */
   readonly clientTimestamps: boolean
+  readonly timestamp: number | bigint | undefined
+  readonly tracing: boolean
+  readonly customPayload: CustomPayload | undefined
+  readonly node: string | undefined
 }
 
 /** What a session's statements have that say nothing else. */
@@ -41,11 +58,15 @@ const base: Settings = {
   attemptMillis: 12_000,
   idempotent: undefined,
   maxRows: 100_000,
-  clientTimestamps: true
+  clientTimestamps: true,
+  timestamp: undefined,
+  tracing: false,
+  customPayload: undefined,
+  node: undefined
 }
 
-export const defaults = (options: DefaultOptions | undefined): Settings => ({
-  ...resolve(base, options),
+export const defaults = (options: DefaultOptions | undefined, profiles: Profiles): Settings => ({
+  ...(options === undefined ? base : resolve(base, options, profiles)),
   clientTimestamps: options?.timestamps !== "server"
 })
 
@@ -55,14 +76,23 @@ const millisOf = (duration: Duration.Input | undefined, otherwise: number): numb
 const codeOf = <C extends Consistency, O>(consistency: C | undefined, otherwise: O): number | O =>
   consistency === undefined ? otherwise : Consistencies.toCode(consistency)
 
-export const resolve = (base: Settings, options: StatementOptions | undefined): Settings =>
-  options === undefined ? base : {
-    consistency: codeOf(options.consistency, base.consistency),
-    serialConsistency: codeOf(options.serialConsistency, base.serialConsistency),
-    pageSize: options.pageSize ?? base.pageSize,
-    timeoutMillis: millisOf(options.timeout, base.timeoutMillis),
-    attemptMillis: millisOf(options.attemptTimeout, base.attemptMillis),
-    idempotent: options.idempotent ?? base.idempotent,
-    maxRows: options.maxRows ?? base.maxRows,
-    clientTimestamps: base.clientTimestamps
-  }
+/** `options` over its profile over `under`; whether the profile exists was checked before. */
+export const resolve = (under: Settings, options: StatementOptions, profiles: Profiles): Settings =>
+  options.profile === undefined
+    ? over(under, options)
+    : over(resolve(under, { ...profiles[options.profile], profile: undefined }, profiles), options)
+
+const over = (under: Settings, options: StatementOptions): Settings => ({
+  consistency: codeOf(options.consistency, under.consistency),
+  serialConsistency: codeOf(options.serialConsistency, under.serialConsistency),
+  pageSize: options.pageSize ?? under.pageSize,
+  timeoutMillis: millisOf(options.timeout, under.timeoutMillis),
+  attemptMillis: millisOf(options.attemptTimeout, under.attemptMillis),
+  idempotent: options.idempotent ?? under.idempotent,
+  maxRows: options.maxRows ?? under.maxRows,
+  clientTimestamps: under.clientTimestamps,
+  timestamp: options.timestamp ?? under.timestamp,
+  tracing: options.tracing ?? under.tracing,
+  customPayload: options.customPayload ?? under.customPayload,
+  node: options.node ?? under.node
+})

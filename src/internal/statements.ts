@@ -34,6 +34,10 @@ export class Prepared {
   get keyspace(): string | undefined {
     return this.parameters[0]?.keyspace
   }
+
+  get table(): string | undefined {
+    return this.parameters[0]?.table
+  }
 }
 
 /** A page as it was read: rows that are done, or rows that `decoder.decode` has yet to look at. */
@@ -41,7 +45,12 @@ export interface RowsPage {
   readonly rows: ReadonlyArray<unknown>
   readonly pageState: Buffer | undefined
   readonly decoder: RowDecoder<unknown>
+  /** Whether the condition of a lightweight transaction held; told by the reader of outcomes alone. */
+  readonly applied?: boolean | undefined
 }
+
+/** All rows, no more than the first, or the outcome of a lightweight transaction. */
+export type ReaderKind = "allRows" | "firstRow" | "outcome"
 
 export interface RowsReader {
   (buffer: Buffer, offset: number): RowsPage
@@ -68,43 +77,83 @@ export class KnownStatement {
   }
 
   /** Rows by `schema`, or plain ones: compiled when the first page of a shape comes, then the same function. */
-  reader(schema: Schema.Constraint | undefined, firstRowOnly = false): RowsReader {
+  reader(schema: Schema.Constraint | undefined, kind: ReaderKind = "allRows"): RowsReader {
     const key = schema ?? plainRows
     let readers = this.readers.get(key)
     if (readers === undefined) {
       readers = makeReaders(schema)
       this.readers.set(key, readers)
     }
-    return firstRowOnly ? readers.firstRow : readers.allRows
+    return readers[kind]
   }
 }
 
-interface Readers {
-  readonly allRows: RowsReader
-  readonly firstRow: RowsReader
-}
+type Readers = Readonly<Record<ReaderKind, RowsReader>>
 
 const plainRows = {}
 
-const plainDecoder = (columns: ReadonlyArray<Column>): RowDecoder<unknown> => ({
-  rows: Decoder.compileRows(columns),
-  decode: undefined
-})
+const decoderOf = (
+  schema: Schema.Constraint | undefined,
+  columns: ReadonlyArray<Column>,
+  hidden?: string
+): RowDecoder<unknown> =>
+  schema === undefined
+    ? { rows: Decoder.compileRows(columns, Decoder.everyColumn(columns, hidden)), decode: undefined }
+    : RowSchema.make(schema, columns, hidden)
 
 const makeReaders = (schema: Schema.Constraint | undefined): Readers => {
-  const shapes = new Metadata.ShapeCache((columns) =>
-    schema === undefined ? plainDecoder(columns) : RowSchema.make(schema, columns)
-  )
+  const shapes = new Metadata.ShapeCache((columns) => decoderOf(schema, columns))
   const reader = (most: number): RowsReader => (buffer, offset) => {
     const { pageState, rowsOffset, shape } = shapes.read(buffer, offset)
     return { rows: shape.rows(buffer, rowsOffset, most), pageState, decoder: shape }
   }
-  return { allRows: reader(Infinity), firstRow: reader(1) }
+  return { allRows: reader(Infinity), firstRow: reader(1), outcome: outcomeReader(schema) }
 }
+
+const appliedColumn = "[applied]"
+
+const nothingToRead: RowDecoder<unknown> = { rows: () => [], decode: undefined }
+
+interface OutcomeShape {
+  /** `undefined` for a result that tells no outcome. */
+  readonly readApplied: Decoder.RowsReader<{ readonly applied: boolean }> | undefined
+  /** Of the columns beside it: made when a condition did not hold, for otherwise they may not be there. */
+  readonly current: () => RowDecoder<unknown>
+}
+
+const outcomeShape = (
+  schema: Schema.Constraint | undefined,
+  columns: ReadonlyArray<Column>
+): OutcomeShape => {
+  const column = columns.findIndex(({ name, type }) => name === appliedColumn && type.type === "boolean")
+  if (column < 0) return { readApplied: undefined, current: () => nothingToRead }
+  let decoder: RowDecoder<unknown> | undefined
+  return {
+    readApplied: Decoder.compileRows(columns, { fields: [{ name: "applied", column, nullable: true }] }),
+    current: () => {
+      decoder ??= columns.length === 1 ? nothingToRead : decoderOf(schema, columns, appliedColumn)
+      return decoder
+    }
+  }
+}
+
+/** A lightweight transaction answers `[applied]`, and where it is false the row, or rows, that were in the way. */
+const outcomeReader = (schema: Schema.Constraint | undefined): RowsReader => {
+  const shapes = new Metadata.ShapeCache((columns) => outcomeShape(schema, columns))
+  return (buffer, offset) => {
+    const { rowsOffset, shape } = shapes.read(buffer, offset)
+    const applied = shape.readApplied?.(buffer, rowsOffset, 1)[0]?.applied
+    const decoder = applied === false ? shape.current() : nothingToRead
+    return { rows: decoder.rows(buffer, rowsOffset), pageState: undefined, decoder, applied }
+  }
+}
+
+const warnEveryMillis = 60_000
 
 export class Statements {
   private readonly limit: number
   private readonly known = new Map<string, KnownStatement>()
+  private readonly warnedAt = new Map<string, number>()
 
   constructor(limit: number) {
     this.limit = limit
@@ -116,14 +165,32 @@ export class Statements {
       found.used = true
       return found
     }
-    if (this.known.size >= this.limit) this.evict()
     const statement = new KnownStatement(text)
-    this.known.set(text, statement)
+    this.add(statement)
     return statement
+  }
+
+  /** Takes back one that was forgotten in the meantime, unless its text is known by another. */
+  keep(statement: KnownStatement): void {
+    if (!this.known.has(statement.text)) this.add(statement)
+  }
+
+  private add(statement: KnownStatement): void {
+    if (this.known.size >= this.limit) this.evict()
+    this.known.set(statement.text, statement)
   }
 
   forget(statement: KnownStatement): void {
     if (this.known.get(statement.text) === statement) this.known.delete(statement.text)
+  }
+
+  /** Whether what the server says of a text each time is to be logged now: once in a while is enough. */
+  mayWarn(text: string): boolean {
+    const now = performance.now()
+    if (now - (this.warnedAt.get(text) ?? -Infinity) < warnEveryMillis) return false
+    if (this.warnedAt.size >= this.limit) this.warnedAt.clear()
+    this.warnedAt.set(text, now)
+    return true
   }
 
   /** Second chance: the order of arrival, but whoever was used since the last round goes to the back once. */

@@ -2,7 +2,7 @@
  * What a `cql` template becomes: one text with a marker for every value, and the values.
  *
  * Nothing that is interpolated reaches the text unless it is a fragment, and fragments are quoted names, or text that
- * was called unsafe by whoever wrote it.
+ * was called unsafe by whoever wrote it. What makes them is in fragments.ts.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -10,6 +10,7 @@ import { hasProperty } from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import type { CqlError, Reason } from "../CqlError.ts"
 import * as Errors from "../CqlError.ts"
+
 /** A symbol of this module alone: what comes from outside, as JSON does, must not be able to look like a fragment. */
 export const FragmentTypeId: unique symbol = Symbol("effect-cassandra/Fragment")
 
@@ -63,6 +64,13 @@ export const make = (strings: TemplateStringsArray, values: ReadonlyArray<unknow
   return { text: site.text, values, problem: asError(problem, site.text) ?? site.problem }
 }
 
+/** A text that was written out, with the values for its markers. */
+export const ofText = (text: string, values: ReadonlyArray<unknown> = [], problem?: Reason): Template => ({
+  text,
+  values,
+  problem: asError(problem ?? useIsRefused(text), text)
+})
+
 const asError = (reason: Reason | undefined, statement: string): CqlError | undefined =>
   reason === undefined ? undefined : Errors.make({ reason, statement })
 
@@ -83,23 +91,36 @@ const callSite = (strings: TemplateStringsArray): CallSite => {
 }
 
 const splice = (strings: TemplateStringsArray, values: ReadonlyArray<unknown>): Template => {
+  const { parameters, parts, problem } = bind(values)
+  const { refused, text } = spliceText(callSite(strings), strings, parts)
+  return { text, values: parameters, problem: asError(problem ?? refused, text) }
+}
+
+export interface Bound {
+  /** For each value, the text that it became. */
+  readonly parts: ReadonlyArray<string>
+  readonly parameters: ReadonlyArray<unknown>
+  readonly problem: Reason | undefined
+}
+
+/** A fragment becomes its text, and what is bound in it; anything else a marker. */
+export const bind = (values: ReadonlyArray<unknown>, names?: ReadonlyArray<string>): Bound => {
   const parts: Array<string> = []
-  const bound: Array<unknown> = []
+  const parameters: Array<unknown> = []
   let problem: Reason | undefined
   for (let index = 0; index < values.length; index++) {
     const value = values[index]
     if (isFragment(value)) {
+      problem ??= moved(value.problem, parameters.length)
       parts.push(value.text)
-      for (const parameter of value.parameters) bound.push(parameter)
-      problem ??= value.problem
+      for (const parameter of value.parameters) parameters.push(parameter)
     } else {
+      problem ??= refusal(value, parameters.length, names?.[index])
       parts.push("?")
-      bound.push(value)
-      problem ??= refusal(value, index)
+      parameters.push(value)
     }
   }
-  const { refused, text } = spliceText(callSite(strings), strings, parts)
-  return { text, values: bound, problem: asError(problem ?? refused, text) }
+  return { parts, parameters, problem }
 }
 
 /** The same string for the same fragments, and not an equal one, which would have to be hashed to be found. */
@@ -110,7 +131,7 @@ const spliceText = (site: CallSite, strings: TemplateStringsArray, parts: Readon
   return site.spliced
 }
 
-const areSame = (left: ReadonlyArray<string>, right: ReadonlyArray<string>): boolean => {
+export const areSame = (left: ReadonlyArray<string>, right: ReadonlyArray<string>): boolean => {
   if (left.length !== right.length) return false
   for (let index = 0; index < left.length; index++) {
     if (left[index] !== right[index]) return false
@@ -118,74 +139,18 @@ const areSame = (left: ReadonlyArray<string>, right: ReadonlyArray<string>): boo
   return true
 }
 
-const fragment = (text: string, parameters: ReadonlyArray<unknown>, problem?: Reason): Fragment => ({
+export const fragment = (text: string, parameters: ReadonlyArray<unknown>, problem?: Reason): Fragment => ({
   [FragmentTypeId]: FragmentTypeId,
   text,
   parameters,
   problem
 })
 
-export const unsafe = (text: string): Fragment => fragment(text, [])
+/** A text that is wrong whatever is bound to it. */
+export const malformed = (message: string): Reason => new Errors.InvalidQuery({ message })
 
-export const ident = (...name: readonly [string, ...ReadonlyArray<string>]): Fragment =>
-  fragment(name.map(quote).join("."), [], name.every(isName) ? undefined : badName())
-
-export const insert = (row: object): Fragment => {
-  if (!isRow(row)) return fragment("", [], malformed("cql.insert takes an object whose keys are columns"))
-  const columns = Object.keys(row)
-  const values = columns.map((column) => row[column])
-  const { problem, text } = rowText(columns)
-  return fragment(text, values, problem ?? problemOfValues(columns, values))
-}
-
-/** Not a list or a Map, whose keys are something else. */
-const isRow = (row: object): row is Readonly<Record<string, unknown>> =>
-  typeof row === "object" && row !== null && !isFragment(row) && !(Symbol.iterator in row)
-
-interface RowText {
-  readonly columns: ReadonlyArray<string>
-  readonly text: string
-  readonly problem: Reason | undefined
-}
-
-const rowTexts = new Map<string, RowText>()
-
-/** Rows of one table have few sets of columns; whoever makes them up at random must not fill the memory. */
-const rowTextsKept = 1000
-
-const rowText = (columns: ReadonlyArray<string>): RowText => {
-  const key = columns.join()
-  const known = rowTexts.get(key)
-  if (known !== undefined && areSame(known.columns, columns)) return known
-  if (rowTexts.size >= rowTextsKept) rowTexts.clear()
-  const text = `(${columns.map(quote).join(", ")}) VALUES (${columns.map(() => "?").join(", ")})`
-  const made = { columns, text, problem: problemOfColumns(columns) }
-  rowTexts.set(key, made)
-  return made
-}
-
-const problemOfColumns = (columns: ReadonlyArray<string>): Reason | undefined => {
-  if (columns.length === 0) return malformed("cql.insert was given a row without columns")
-  return columns.every(isName) ? undefined : badName()
-}
-
-const problemOfValues = (columns: ReadonlyArray<string>, values: ReadonlyArray<unknown>): Reason | undefined => {
-  for (let index = 0; index < values.length; index++) {
-    const problem = isScalar(values[index]) ? undefined : refusal(values[index], index, columns[index])
-    if (problem !== undefined) return problem
-  }
-  return undefined
-}
-
-const isName = (name: unknown): boolean => typeof name === "string" && name.length > 0
-
-const quote = (name: string): string => `"${String(name).replaceAll("\"", "\"\"")}"`
-
-const malformed = (message: string): Reason => new Errors.InvalidQuery({ message })
-
-const badName = (): Reason => malformed("a name in cql.ident or cql.insert must be a string that is not empty")
-
-const comments = String.raw`(?:\s|--[^\n]*\n|//[^\n]*\n|/\*[\s\S]*?\*/)*`
+// A comment ends where it first can: one that could end later too would be tried with every later end.
+const comments = String.raw`(?:\s|--[^\n]*\n|//[^\n]*\n|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/)*`
 
 const isUse = new RegExp(`^${comments}use\\s`, "i")
 
@@ -195,25 +160,41 @@ const useIsRefused = (text: string): Reason | undefined =>
     ? malformed("USE is refused: a session has one keyspace; name another with cql.ident(keyspace, table)")
     : undefined
 
+export interface Mismatch {
+  readonly index: number
+  /** Empty where nothing is known by which the parameter could be called. */
+  readonly parameter: string
+  readonly expected: string
+  readonly found: string
+  readonly hint?: string | undefined
+}
+
+export const invalidParameter = ({ expected, found, hint, index, parameter }: Mismatch): Reason => {
+  const name = parameter === "" ? "" : ` (${parameter})`
+  const message = `parameter ${index + 1}${name}: expected ${expected}, found ${found}`
+  return new Errors.InvalidParameter({ index, parameter, expected, found, hint, message })
+}
+
+/** What a fragment's problem is in a text that binds other parameters before it. */
+const moved = (problem: Reason | undefined, by: number): Reason | undefined =>
+  problem?._tag === "InvalidParameter" && by > 0
+    ? invalidParameter({ ...problem, index: problem.index + by })
+    : problem
+
 /** Why a value cannot be bound, for the mistakes that would otherwise be sent as something else. */
-const refusal = (value: unknown, index: number, name?: string): Reason | undefined => {
+export const refusal = (value: unknown, index: number, parameter = ""): Reason | undefined => {
   const mistake = mistakeOf(value)
   if (mistake === undefined) return undefined
   const [found, hint] = mistake
-  return new Errors.InvalidParameter({
-    index,
-    parameter: name ?? "",
-    expected: "a plain value",
-    found,
-    hint,
-    message: `parameter ${index + 1}${name === undefined ? "" : ` (${name})`} is ${found}`
-  })
+  return invalidParameter({ index, parameter, expected: "a plain value", found, hint })
 }
 
-const mistakeOf = (value: unknown): readonly [found: string, hint: string] | undefined => {
+export const mistakeOf = (value: unknown): readonly [found: string, hint: string] | undefined => {
+  if (isScalar(value)) return undefined
   if (typeof value === "function") return ["a function", "call it, and bind what it returns"]
   if (typeof value === "symbol") return ["a symbol", "bind a string"]
   if (isOrdinary(value)) return undefined
+  if (isFragment(value)) return ["a fragment", "it is text, and no value: it goes into the template itself"]
   if (Effect.isEffect(value)) return ["an Effect", "yield it first, and bind what it succeeds with"]
   if (Option.isOption(value)) {
     return [

@@ -53,9 +53,10 @@ export const compileRows = <A>(columns: ReadonlyArray<Column>, shape?: RowShape)
   return (generated ?? interpret(plan)) as RowsReader<A>
 }
 
-// Of two columns with one name the last is kept, as in an object literal.
-const everyColumn = (columns: ReadonlyArray<Column>): RowShape => {
+/** All columns but the hidden one. Of two with one name the last is kept, as in an object literal. */
+export const everyColumn = (columns: ReadonlyArray<Column>, hidden?: string): RowShape => {
   const last = new Map(columns.map((column, index) => [column.name, index]))
+  if (hidden !== undefined) last.delete(hidden)
   return { fields: [...last].map(([name, column]) => ({ name, column, nullable: true })) }
 }
 

@@ -8,11 +8,12 @@ import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaParser from "effect/SchemaParser"
-import type { Column } from "./ColumnType.ts"
+import type { Column, ColumnType } from "./ColumnType.ts"
 import { format } from "./ColumnType.ts"
 import type { NullInRow, RowField, RowShape, RowsReader } from "./Decoder.ts"
 import { compileRows } from "./Decoder.ts"
 import { acceptsNull, describe, fit, isCheckedBefore, isOnlyChecked, mismatch } from "./fit.ts"
+import { kindOf } from "./kindOf.ts"
 import { classShape } from "./rowClass.ts"
 import { compile } from "./schemaCompiler.ts"
 
@@ -24,12 +25,16 @@ export interface RowDecoder<A> {
     | undefined
 }
 
-/** Throws a `SchemaError` when a column is missing or its type cannot fit, before any row is read. */
+/**
+ * Throws a `SchemaError` when a column is missing or its type cannot fit, before any row is read. The hidden column is
+ * for no schema.
+ */
 export const make = <S extends Schema.Constraint>(
   schema: S,
-  columns: ReadonlyArray<Column>
+  columns: ReadonlyArray<Column>,
+  hidden?: string
 ): RowDecoder<S["Type"]> => {
-  const result: Result = { columns, positions: new Map(columns.map((column, index) => [column.name, index])) }
+  const result: Result = { columns, positions: positionsOf(columns, hidden) }
   const encoded = SchemaAST.toEncoded(schema.ast)
   if (encoded._tag === "Objects") refuseMismatches(encoded, result)
   const { construct, struct } = classShape(schema) ?? { struct: schema.ast, construct: undefined }
@@ -46,6 +51,12 @@ interface Result {
   readonly columns: ReadonlyArray<Column>
   /** Of two columns with one name the last counts, as in a plain row. */
   readonly positions: ReadonlyMap<string, number>
+}
+
+const positionsOf = (columns: ReadonlyArray<Column>, hidden: string | undefined): ReadonlyMap<string, number> => {
+  const positions = new Map(columns.map((column, index) => [column.name, index]))
+  if (hidden !== undefined) positions.delete(hidden)
+  return positions
 }
 
 type Construct = ((properties: object) => unknown) | undefined
@@ -74,7 +85,54 @@ const problemOf = (name: string, ast: SchemaAST.AST, { columns, positions }: Res
   }
   if (SchemaAST.isOptional(ast)) return undefined
   const present = columns.map((column) => column.name).join(", ")
-  return `column ${JSON.stringify(name)}: the schema expects ${describe(ast)}, the result has only ${present}`
+  const hint = positions.has("[applied]") ? "; take .applied of a statement with a condition" : ""
+  return `column ${JSON.stringify(name)}: the schema expects ${describe(ast)}, the result has only ${present}${hint}`
+}
+
+/** What a schema says of one name, beside a type of the server's. */
+interface Compared {
+  readonly ours: string
+  readonly problem: string | undefined
+}
+
+/** Every column of the schema and of the result, each with what the other side has for it. */
+export const compare = (schema: Schema.Constraint, columns: ReadonlyArray<Column>): ReadonlyArray<NamedComparison> => {
+  const result: Result = { columns, positions: positionsOf(columns, undefined) }
+  const encoded = SchemaAST.toEncoded(schema.ast)
+  const properties = encoded._tag === "Objects" ? encoded.propertySignatures : []
+  const missing = properties.filter(({ name }) => !result.positions.has(String(name)))
+  return [
+    ...columns.map(({ name, type }): NamedComparison => ({
+      name,
+      server: format(type),
+      ours: undefined,
+      problem: undefined,
+      ...compareField(schema, name, type)
+    })),
+    ...missing.map(({ name, type }): NamedComparison => ({
+      name: String(name),
+      server: undefined,
+      ours: describe(type),
+      problem: problemOf(String(name), type, result)
+    }))
+  ]
+}
+
+interface NamedComparison {
+  readonly name: string
+  readonly server: string | undefined
+  readonly ours: string | undefined
+  readonly problem: string | undefined
+}
+
+/** `undefined` for a name that the schema does not have. */
+export const compareField = (schema: Schema.Constraint, name: string, type: ColumnType): Compared | undefined => {
+  const encoded = SchemaAST.toEncoded(schema.ast)
+  const properties = encoded._tag === "Objects" ? encoded.propertySignatures : []
+  const property = properties.find((property) => property.name === name)
+  if (property === undefined) return undefined
+  const problem = fit(property.type, type) === "impossible" ? mismatch(name, property.type, type) : undefined
+  return { ours: describe(property.type), problem }
 }
 
 // -----------------------------------------------------------------------------
@@ -206,7 +264,8 @@ const rowError =
     const expected = (problem?.message ?? "a valid row").replace(/^Expected /, "expected ")
     const column = columns.find((column) => column.name === path[0])
     if (column === undefined) return makeError([row, ...path], `row ${row}: ${expected}`)
-    const found = kindOf(valueAt(rows[row], path))
+    const value = valueAt(rows[row], path)
+    const found = value === undefined ? "nothing" : kindOf(value)
     return makeError([row, ...path], `column ${JSON.stringify(column.name)} of row ${row}: ${expected}, found ${found}`)
   }
 
@@ -218,12 +277,6 @@ const valueAt = (value: unknown, path: ReadonlyArray<PropertyKey>): unknown => {
     at = (at as Record<PropertyKey, unknown>)[key]
   }
   return at
-}
-
-const kindOf = (value: unknown): string => {
-  if (value === null) return "null"
-  if (typeof value !== "object") return value === undefined ? "nothing" : `a ${typeof value}`
-  return Array.isArray(value) ? "an array" : `a ${value.constructor?.name ?? "value"}`
 }
 
 const makeError = (path: ReadonlyArray<PropertyKey>, message: string): Schema.SchemaError =>

@@ -301,6 +301,7 @@ const provedChecks: Readonly<Record<string, (type: ColumnType, payload: any) => 
   "effect/schema/isAscii": (type) => type.type === "ascii",
   "effect/schema/isGUID": (type) => type.type === "uuid" || type.type === "timeuuid",
   "effect-cassandra/isWellFormed": (type) => strings.has(type.type),
+  "effect-cassandra/isFloat": (type) => type.type === "float",
   "effect-cassandra/isTimeUuid": (type) => type.type === "timeuuid",
   "effect-cassandra/isDate": (type) => type.type === "date",
   "effect-cassandra/isTime": (type) => type.type === "time",

@@ -201,3 +201,10 @@ export const parseUuid = (text: string, target: Uint8Array, at: number): boolean
   }
   return seen >= 0
 }
+
+// -----------------------------------------------------------------------------
+// Numbers
+// -----------------------------------------------------------------------------
+
+/** What has a place among the floats of 32 bits, if not with all its digits: no number becomes an infinite one. */
+export const isFloat = (value: number): boolean => !Number.isFinite(value) || Number.isFinite(Math.fround(value))

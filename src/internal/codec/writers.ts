@@ -5,9 +5,10 @@ import * as BigDecimal from "effect/BigDecimal"
 import * as DateTime from "effect/DateTime"
 import type { ColumnType, ScalarName, UserDefinedField } from "./ColumnType.ts"
 import { format } from "./ColumnType.ts"
+import { kindOf } from "./kindOf.ts"
 import type { Output } from "./Output.ts"
 import { fixedLength, vectorElementLength } from "./readers.ts"
-import { daysBefore1970, isDateInRange, parseDate, parseInet, parseTime, parseUuid } from "./text.ts"
+import { daysBefore1970, isDateInRange, isFloat, parseDate, parseInet, parseTime, parseUuid } from "./text.ts"
 
 /** Writes the bytes of a value alone. */
 export type ValueWriter = (output: Output, value: unknown) => void
@@ -33,40 +34,9 @@ const misfit = (found: unknown, hint?: string): never => {
   throw new Misfit(kindOf(found), hint)
 }
 
-/** What kind of value it is, for people; never the value. */
-const kindOf = (value: unknown): string => {
-  switch (typeof value) {
-    case "number":
-      return kindOfNumber(value)
-    case "bigint":
-    case "boolean":
-    case "string":
-    case "symbol":
-    case "function":
-      return `a ${typeof value}`
-    case "undefined":
-      return "undefined"
-    default:
-      return value === null ? "null" : kindOfObject(value as object)
-  }
-}
+export const makeElementWriter = (type: ColumnType): ElementWriter => withLength(type, makeWriter(type))
 
-const kindOfNumber = (value: number): string => {
-  if (Number.isNaN(value)) return "NaN"
-  if (!Number.isFinite(value)) return "an infinite number"
-  if (!Number.isInteger(value)) return "a number with a fraction"
-  return Number.isSafeInteger(value) ? "a number" : "a number beyond the safe integers"
-}
-
-const kindOfObject = (value: object): string => {
-  if (Array.isArray(value)) return "an array"
-  const name = (value as { readonly constructor?: { readonly name?: unknown } }).constructor?.name
-  if (typeof name !== "string" || name === "" || name === "Object") return "an object"
-  return `${/^[AEIO]/i.test(name) ? "an" : "a"} ${name}`
-}
-
-export const makeElementWriter = (type: ColumnType): ElementWriter => {
-  const write = makeWriter(type)
+const withLength = (type: ColumnType, write: ValueWriter): ElementWriter => {
   const length = type.type in fixedLength ? fixedLength[type.type as ScalarName] : undefined
   if (length !== undefined) {
     return (output, value) => {
@@ -84,11 +54,11 @@ export const makeElementWriter = (type: ColumnType): ElementWriter => {
 const makeWriter = (type: ColumnType): ValueWriter => {
   switch (type.type) {
     case "list":
-      return writeList(insideWriter(type.element))
+      return writeList(elementWriter(type.element))
     case "set":
-      return writeSet(insideWriter(type.element))
+      return writeSet(elementWriter(type.element))
     case "map":
-      return writeMap(insideWriter(type.key), insideWriter(type.value), isText(type.key))
+      return writeMap(elementWriter(type.key), elementWriter(type.value), isText(type.key))
     case "tuple":
       return writeTuple(type.elements.map(nullableWriter))
     case "udt":
@@ -166,6 +136,7 @@ const writeUnscaled = (output: Output, value: bigint): void => {
 
 const writeFloat: ValueWriter = (output, value) => {
   if (typeof value !== "number") return misfit(value)
+  if (!isFloat(value)) throw new Misfit("a number beyond the range of a float")
   const start = output.advance(4)
   output.view.setFloat32(start, value)
 }
@@ -254,6 +225,20 @@ const writeInet: ValueWriter = (output, value) => {
   output.bytes.set(bytes, start)
 }
 
+/**
+ * The server makes objects of Java's of the elements of a list, a set or a map, and bytes of them again. An IPv6 address
+ * that stands for an IPv4 address does not survive that: it would be read, and be found by `IN`, as the other one only.
+ */
+const writeInetElement: ValueWriter = (output, value) => {
+  const start = output.offset
+  writeInet(output, value)
+  if (output.offset - start === 16 && output.bytes.compare(mappedInto6, 0, 12, start, start + 12) === 0) {
+    throw new Misfit("an IPv4 address in the form of IPv6", "in a collection the server keeps only the form of IPv4")
+  }
+}
+
+const mappedInto6 = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff)
+
 // -----------------------------------------------------------------------------
 // Dates and times
 // -----------------------------------------------------------------------------
@@ -274,10 +259,13 @@ const toMilliseconds = (value: unknown): number => {
   if (DateTime.isDateTime(value)) {
     const milliseconds = DateTime.toEpochMillis(value)
     if (!Number.isInteger(milliseconds)) throw new Misfit("a DateTime with a fraction of a millisecond")
+    if (Math.abs(milliseconds) > furthestDate) throw new Misfit("a DateTime beyond what a Date can hold")
     return milliseconds
   }
   return misfit(value, typeof value === "number" || typeof value === "string" ? "make a Date of it" : undefined)
 }
+
+const furthestDate = 8.64e15
 
 const writeDate: ValueWriter = (output, value) => {
   if (typeof value !== "string") return misfit(value, "this type takes a string YYYY-MM-DD")
@@ -298,6 +286,9 @@ const writeTime: ValueWriter = (output, value) => {
 
 const writeDuration: ValueWriter = (output, value) => {
   if (typeof value !== "object" || value === null) return misfit(value, durationForm)
+  if (!Object.keys(value).every(isPartOfDuration)) {
+    throw new Misfit("a duration with a part that the type has not", durationForm)
+  }
   const { days, months, nanoseconds } = value as Record<string, unknown>
   if (!isInt32(months) || !isInt32(days)) {
     throw new Misfit("a duration whose months or days are not whole", durationForm)
@@ -312,6 +303,9 @@ const writeDuration: ValueWriter = (output, value) => {
 }
 
 const durationForm = "this type takes { months, days, nanoseconds }"
+
+/** Years or hours would otherwise be lost without a word. */
+const isPartOfDuration = (key: string): boolean => key === "months" || key === "days" || key === "nanoseconds"
 
 const isInt32 = (value: unknown): value is number => typeof value === "number" && (value | 0) === value
 
@@ -359,12 +353,13 @@ const scalarWriters: Readonly<Record<ScalarName, ValueWriter>> = {
 // Collections
 // -----------------------------------------------------------------------------
 
-/** Null has no place inside a collection: the server would refuse it, or drop it. */
-const insideWriter = (type: ColumnType): ElementWriter => naming(type, makeElementWriter(type))
+/** For lists, sets and maps. Null has no place inside of them: the server would refuse it, or drop it. */
+const elementWriter = (type: ColumnType): ElementWriter =>
+  naming(type, type.type === "inet" ? withLength(type, writeInetElement) : makeElementWriter(type))
 
 /** A tuple's elements and a user defined type's fields may be null. */
 const nullableWriter = (type: ColumnType): ElementWriter => {
-  const write = insideWriter(type)
+  const write = naming(type, makeElementWriter(type))
   return (output, value) => value === null ? output.int(-1) : write(output, value)
 }
 
@@ -434,10 +429,12 @@ const writeUserDefined = (fields: ReadonlyArray<UserDefinedField>): ValueWriter 
     if (typeof value !== "object" || value === null || Array.isArray(value) || value instanceof Map) {
       return misfit(value, "this type takes an object")
     }
+    const keys = Object.keys(value)
+    // A Date, a Set or an Option has no fields of its own: each would be null.
+    if (keys.length === 0 && !isPlainObject(value)) return misfit(value, "this type takes an object of its fields")
     // A misspelt field would otherwise be lost without a word.
-    const unknown = Object.keys(value).find((key) => !names.has(key))
-    if (unknown !== undefined) {
-      throw new Misfit(`an object with a field ${JSON.stringify(unknown)} that the type has not`)
+    if (keys.some((key) => !names.has(key))) {
+      throw new Misfit("an object with a field that the type has not", `its fields are ${[...names].join(", ")}`)
     }
     for (let i = 0; i < fields.length; i++) writers[i]!(output, ownField(value, fields[i]!.name))
   }

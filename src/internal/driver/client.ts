@@ -129,6 +129,16 @@ export class DriverClient {
     return Nodes.choose(this.raw, this.policy, route, tried)
   }
 
+  /** The node of an address or a host id, of whatever data center. */
+  node(name: string): Host | undefined {
+    return this.raw.hosts.values().find((host) => host.address === name || host.hostId?.toString() === name)
+  }
+
+  /** Every local node that can be asked now. */
+  openNodes(): ReadonlyArray<Host> {
+    return this.policy.localHosts().filter((host) => Nodes.isUsable(host))
+  }
+
   send<A>(host: Host, request: Request<A>, timeoutMillis: number, settle: Settle<A>): void {
     let connection: Connection
     try {
@@ -194,13 +204,17 @@ export class DriverClient {
     timeoutMillis: number,
     settle: Settle<A>
   ): void {
-    const answer = (): void =>
-      guarded(settle, undefined, { value: null as A, flags: response.flags ?? noFlags, length: 0 })
+    const answer = (schemaInAgreement?: boolean): void =>
+      guarded(settle, undefined, {
+        value: null as A,
+        flags: response.flags ?? noFlags,
+        length: 0,
+        schemaInAgreement
+      })
     if (response.schemaChange === undefined) return answer()
-    // The statement itself has succeeded by now: neither a failure to agree, which is the driver's to log, nor one to
-    // agree in time is its failure.
-    const agreed = settled(this.raw.handleSchemaAgreementAndRefresh(connection, response.schemaChange))
-    void atMost(timeoutMillis, agreed).then(answer)
+    // The statement itself has succeeded by now: neither a failure to agree nor one to agree in time is its failure.
+    const agreed = this.raw.handleSchemaAgreementAndRefresh(connection, response.schemaChange).catch(() => false)
+    void atMost(timeoutMillis, agreed).then((inTime) => answer(inTime === true))
   }
 
   /** As the driver's, but a close ends its waiting, and the limit is not rounded up to a second. */
@@ -408,10 +422,10 @@ const guarded = <A>(settle: Settle<A>, error: unknown, response: Response<A> | u
 
 const settled = (promise: Promise<unknown>): Promise<unknown> => promise.then(() => undefined, () => undefined)
 
-const atMost = (millis: number, promise: Promise<unknown>): Promise<unknown> => {
+const atMost = <A>(millis: number, promise: Promise<A>): Promise<A | undefined> => {
   let timer: NodeJS.Timeout
-  const limit = new Promise((resolve) => {
-    timer = setTimeout(resolve, millis)
+  const limit = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), millis)
   })
   return Promise.race([promise, limit]).finally(() => clearTimeout(timer))
 }

@@ -13,13 +13,12 @@ export interface Route {
   readonly partitionKeys: ReadonlyArray<number>
 }
 
-const usable = (host: Host, tried: ReadonlyArray<Host>): boolean =>
-  host.isUp() && host.pool.connections.length > 0 && !tried.includes(host)
+export const isUsable = (host: Host): boolean => host.isUp() && host.pool.connections.length > 0
 
 const firstUsable = (hosts: ReadonlyArray<Host>, start: number, tried: ReadonlyArray<Host>): Host | undefined => {
   for (let index = 0; index < hosts.length; index++) {
     const host = hosts[(start + index) % hosts.length]!
-    if (usable(host, tried)) return host
+    if (isUsable(host) && !tried.includes(host)) return host
   }
   return undefined
 }
@@ -48,12 +47,12 @@ export const choose = (
   return firstUsable(local, start, tried)
 }
 
-/** Why no node could be chosen, a line a node; `failure` is what is known of one that was asked. */
+/** Why none of these nodes could be asked, a line a node; `failure` is what is known of one that was asked. */
 export const whyNone = (
-  policy: LocalPolicy,
+  hosts: ReadonlyArray<Host>,
   failure: (host: Host) => string | undefined
 ): ReadonlyArray<{ readonly node: string; readonly error: string }> =>
-  policy.localHosts().map((host) => ({ node: host.address, error: failure(host) ?? whyNot(host) }))
+  hosts.map((host) => ({ node: host.address, error: failure(host) ?? whyNot(host) }))
 
 const whyNot = (host: Host): string => {
   if (!host.isUp()) return "down"

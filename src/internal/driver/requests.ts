@@ -7,7 +7,10 @@ import type { DriverRequest } from "./inside.ts"
 
 const headerLength = 9
 
-const opcode = { query: 0x07, prepare: 0x09, execute: 0x0a } as const
+const opcode = { query: 0x07, prepare: 0x09, execute: 0x0a, batch: 0x0d } as const
+
+/** Flags of the frame (section 2.2). */
+const frameFlag = { tracing: 0x02, customPayload: 0x04 } as const
 
 /** Kinds of a RESULT frame (section 4.2.5). */
 export const resultKind = { void: 1, rows: 2, setKeyspace: 3, prepared: 4, schemaChange: 5 } as const
@@ -20,17 +23,27 @@ const queryFlag = {
   timestamp: 0x20
 } as const
 
-/** What QUERY and EXECUTE share: the `<query_parameters>` of section 4.1.4. */
-export interface QueryParameters {
+/** What every statement is sent with. */
+export interface RequestOptions {
   readonly consistency: number
   readonly serialConsistency: number | undefined
+  /** Microseconds since the epoch; `undefined` leaves it to the server. */
+  readonly timestamp: number | bigint | undefined
+  readonly tracing: boolean
+  readonly customPayload: CustomPayload | undefined
+}
+
+export interface CustomPayload {
+  readonly [key: string]: Uint8Array | null
+}
+
+/** What QUERY and EXECUTE share: the `<query_parameters>` of section 4.1.4. */
+export interface QueryParameters extends RequestOptions {
   /** `[short n]<value_1>...<value_n>`, as the encoder leaves it. */
   readonly values: Buffer | undefined
   /** Rows a page; 0 for all in one page. */
   readonly pageSize: number
   readonly pageState: Buffer | undefined
-  /** Microseconds since the epoch; `undefined` leaves it to the server. */
-  readonly timestamp: number | undefined
 }
 
 /** Reads the body of a rows result; `offset` is behind the kind. */
@@ -53,15 +66,35 @@ const writeHeader = (
   protocolVersion: number,
   streamId: number,
   operation: number,
-  bodyLength: number
+  bodyLength: number,
+  flags = 0
 ): Buffer => {
   const frame = Buffer.allocUnsafe(headerLength + bodyLength)
   frame[0] = protocolVersion
-  frame[1] = 0
+  frame[1] = flags
   frame.writeInt16BE(streamId, 2)
   frame[4] = operation
   frame.writeInt32BE(bodyLength, 5)
   return frame
+}
+
+const noBytes = Buffer.alloc(0)
+
+/** `[bytes map]` of section 3. */
+const bytesMap = (payload: CustomPayload): Buffer => {
+  const entries = Object.entries(payload)
+  const count = Buffer.alloc(2)
+  count.writeUInt16BE(entries.length)
+  const parts: Array<Buffer> = [count]
+  for (const [key, value] of entries) {
+    const head = Buffer.alloc(6 + Buffer.byteLength(key))
+    head.writeUInt16BE(head.length - 6)
+    head.write(key, 2)
+    head.writeInt32BE(value === null ? -1 : value.length, head.length - 4)
+    parts.push(head)
+    if (value !== null) parts.push(Buffer.from(value.buffer, value.byteOffset, value.length))
+  }
+  return Buffer.concat(parts)
 }
 
 const parametersLength = (parameters: QueryParameters): number =>
@@ -101,17 +134,26 @@ const writeParameters = (frame: Buffer, start: number, parameters: QueryParamete
   }
   if (parameters.timestamp !== undefined) {
     flags |= queryFlag.timestamp
-    // Two words, not a bigint: microseconds since the epoch stay below 2^53 until the year 2255.
-    frame.writeInt32BE(Math.floor(parameters.timestamp / 0x1_0000_0000), offset)
-    frame.writeUInt32BE(parameters.timestamp % 0x1_0000_0000, offset + 4)
+    writeTimestamp(frame, offset, parameters.timestamp)
   }
   frame[flagsAt] = flags
 }
 
-/** The outcome of a statement: `undefined` for one without rows. */
+/** A number as two words and not as a bigint: the clock's microseconds stay below 2^53 until the year 2255. */
+const writeTimestamp = (frame: Buffer, offset: number, timestamp: number | bigint): void => {
+  if (typeof timestamp === "bigint") {
+    frame.writeBigInt64BE(timestamp, offset)
+    return
+  }
+  const high = Math.floor(timestamp / 0x1_0000_0000)
+  frame.writeInt32BE(high, offset)
+  frame.writeUInt32BE(timestamp - high * 0x1_0000_0000, offset + 4)
+}
+
+/** What is in front of its parameters is what tells one kind of statement from the others. */
 abstract class StatementRequest<A> extends Request<A | null> {
-  readonly parameters: QueryParameters
-  readonly readRows: RowsReader<A>
+  protected readonly parameters: QueryParameters
+  private readonly readRows: RowsReader<A>
 
   constructor(parameters: QueryParameters, readRows: RowsReader<A>) {
     super()
@@ -119,50 +161,127 @@ abstract class StatementRequest<A> extends Request<A | null> {
     this.readRows = readRows
   }
 
+  protected abstract readonly operation: number
+
+  protected abstract headLength(): number
+
+  /** Gives the offset behind what it wrote. */
+  protected abstract writeHead(frame: Buffer, start: number): number
+
+  /** `null` for one without rows. */
   read(kind: number, buffer: Buffer, offset: number): A | null | undefined {
     if (kind === resultKind.rows) return this.readRows(buffer, offset)
     return kind === resultKind.void ? null : undefined
+  }
+
+  write(encoder: { readonly protocolVersion: number }, streamId: number): Buffer {
+    const { customPayload, tracing } = this.parameters
+    const payload = customPayload === undefined ? noBytes : bytesMap(customPayload)
+    const flags = (tracing ? frameFlag.tracing : 0) | (customPayload === undefined ? 0 : frameFlag.customPayload)
+    const bodyLength = payload.length + this.headLength() + parametersLength(this.parameters)
+    const frame = writeHeader(encoder.protocolVersion, streamId, this.operation, bodyLength, flags)
+    if (payload.length > 0) payload.copy(frame, headerLength)
+    writeParameters(frame, this.writeHead(frame, headerLength + payload.length), this.parameters)
+    return frame
   }
 }
 
 /** EXECUTE (section 4.1.6). */
 export class ExecuteRequest<A> extends StatementRequest<A> {
-  readonly id: Buffer
+  protected readonly operation = opcode.execute
+  private readonly id: Buffer
 
   constructor(id: Buffer, parameters: QueryParameters, readRows: RowsReader<A>) {
     super(parameters, readRows)
     this.id = id
   }
 
-  write(encoder: { readonly protocolVersion: number }, streamId: number): Buffer {
-    const idLength = this.id.length
-    const bodyLength = 2 + idLength + parametersLength(this.parameters)
-    const frame = writeHeader(encoder.protocolVersion, streamId, opcode.execute, bodyLength)
-    frame.writeUInt16BE(idLength, headerLength)
-    this.id.copy(frame, headerLength + 2)
-    writeParameters(frame, headerLength + 2 + idLength, this.parameters)
-    return frame
+  protected headLength(): number {
+    return 2 + this.id.length
+  }
+
+  protected writeHead(frame: Buffer, start: number): number {
+    frame.writeUInt16BE(this.id.length, start)
+    return start + 2 + this.id.copy(frame, start + 2)
   }
 }
 
 /** QUERY (section 4.1.4), for statements without parameters. */
 export class QueryRequest<A> extends StatementRequest<A> {
-  readonly text: string
+  protected readonly operation = opcode.query
+  private readonly text: string
 
   constructor(text: string, parameters: QueryParameters, readRows: RowsReader<A>) {
     super(parameters, readRows)
     this.text = text
   }
 
-  write(encoder: { readonly protocolVersion: number }, streamId: number): Buffer {
-    const textLength = Buffer.byteLength(this.text)
-    const bodyLength = 4 + textLength + parametersLength(this.parameters)
-    const frame = writeHeader(encoder.protocolVersion, streamId, opcode.query, bodyLength)
-    frame.writeInt32BE(textLength, headerLength)
-    frame.write(this.text, headerLength + 4)
-    writeParameters(frame, headerLength + 4 + textLength, this.parameters)
-    return frame
+  protected headLength(): number {
+    return 4 + Buffer.byteLength(this.text)
   }
+
+  protected writeHead(frame: Buffer, start: number): number {
+    const length = frame.write(this.text, start + 4)
+    frame.writeInt32BE(length, start)
+    return start + 4 + length
+  }
+}
+
+/** One statement of a batch: by the id that it was prepared under, or by its text when it has no values. */
+export interface BatchItem {
+  readonly id: Buffer | undefined
+  readonly text: string
+  /** `[short n]<value_1>...<value_n>`, as the encoder leaves it. */
+  readonly values: Buffer | undefined
+}
+
+export const batchKind = { logged: 0, unlogged: 1, counter: 2 } as const
+
+/** What the `[short]` of their count can say. */
+export const maxBatchItems = 65_535
+
+/** BATCH (section 4.1.7). */
+export class BatchRequest<A> extends StatementRequest<A> {
+  protected readonly operation = opcode.batch
+  private readonly kind: number
+  private readonly items: ReadonlyArray<BatchItem>
+
+  constructor(kind: number, items: ReadonlyArray<BatchItem>, options: RequestOptions, readRows: RowsReader<A>) {
+    super({ ...options, values: undefined, pageSize: 0, pageState: undefined }, readRows)
+    this.kind = kind
+    this.items = items
+  }
+
+  protected headLength(): number {
+    return this.items.reduce((length, item) => length + batchItemLength(item), 3)
+  }
+
+  protected writeHead(frame: Buffer, start: number): number {
+    frame[start] = this.kind
+    frame.writeUInt16BE(this.items.length, start + 1)
+    return this.items.reduce((offset, item) => writeBatchItem(frame, offset, item), start + 3)
+  }
+}
+
+const batchItemLength = ({ id, text, values }: BatchItem): number =>
+  1 + (id === undefined ? 4 + Buffer.byteLength(text) : 2 + id.length) + (values === undefined ? 2 : values.length)
+
+const writeBatchItem = (frame: Buffer, start: number, { id, text, values }: BatchItem): number => {
+  const offset = id === undefined ? writeText(frame, start, text) : writePreparedId(frame, start, id)
+  return values === undefined ? frame.writeUInt16BE(0, offset) : offset + values.copy(frame, offset)
+}
+
+const writeText = (frame: Buffer, start: number, text: string): number => {
+  frame[start] = 0
+  const length = frame.write(text, start + 5)
+  frame.writeInt32BE(length, start + 1)
+  return start + 5 + length
+}
+
+const writePreparedId = (frame: Buffer, start: number, id: Buffer): number => {
+  frame[start] = 1
+  frame.writeUInt16BE(id.length, start + 1)
+  return start + 3 + id.copy(frame, start + 3)
 }
 
 /** What the server tells of a statement that it prepared. */

@@ -12,6 +12,8 @@ export interface Response<A> {
   readonly flags: FrameFlags
   /** Bytes of the frame's body. */
   readonly length: number
+  /** After a schema change: whether all nodes knew of it in time. */
+  readonly schemaInAgreement?: boolean | undefined
 }
 
 const noFlags: FrameFlags = {}

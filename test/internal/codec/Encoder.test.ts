@@ -27,6 +27,7 @@ const list = (element: ColumnType): ColumnType => ({ type: "list", element })
 const set = (element: ColumnType): ColumnType => ({ type: "set", element })
 const map = (key: ColumnType, value: ColumnType): ColumnType => ({ type: "map", key, value })
 const floats: ColumnType = { type: "vector", element: scalar("float"), dimension: 2 }
+const pairOfAddresses: ColumnType = { type: "tuple", elements: [scalar("inet"), scalar("inet")] }
 const pair: ColumnType = { type: "tuple", elements: [scalar("int"), scalar("text")] }
 
 describe("compileParameters", () => {
@@ -115,7 +116,11 @@ describe("compileParameters", () => {
       ],
       [address, { number: 1 }, "ffffffff 00000004 00000001"],
       [address, { street: undefined, number: 1 }, "ffffffff 00000004 00000001"],
-      [floats, new Float32Array([1.5, -2]), "3fc00000 c0000000"]
+      [floats, new Float32Array([1.5, -2]), "3fc00000 c0000000"],
+      [address, {}, "ffffffff ffffffff"],
+      // Only in a list, a set or a map does the server make IPv4 of it.
+      [pairOfAddresses, ["::ffff:1.2.3.4", null], "00000010 00000000000000000000ffff01020304 ffffffff"],
+      [list(scalar("inet")), ["::1.2.3.4"], "00000001 00000010 00000000000000000000000001020304"]
     ]
     for (const [type, value, bytes] of accepted) assert.deepStrictEqual(bytesOf(type, value), hex(bytes), format(type))
   })
@@ -192,6 +197,11 @@ describe("a refusal", () => {
         DateTime.mapEpochMillis(DateTime.makeUnsafe(5), () => 5.5),
         "a DateTime with a fraction of a millisecond"
       ],
+      [
+        "timestamp",
+        DateTime.mapEpochMillis(DateTime.makeUnsafe(5), () => 8.64e15 + 1),
+        "a DateTime beyond what a Date can hold"
+      ],
       ["timestamp", 5, "a number"],
       ["timestamp", "2024-01-01", "a string"],
       ["date", "2024-02-30", "a string that is not a date"],
@@ -212,6 +222,7 @@ describe("a refusal", () => {
       ["duration", { months: 1.5, days: 0, nanoseconds: 0n }, "a duration whose months or days are not whole"],
       ["duration", { months: 0, days: 0, nanoseconds: 2n ** 63n }, "a duration with nanoseconds beyond 64 bits"],
       ["duration", { months: 1, days: -1, nanoseconds: 0n }, "a duration with parts of both signs"],
+      ["duration", { years: 1, months: 0, days: 0, nanoseconds: 0n }, "a duration with a part that the type has not"],
       ["inet", "localhost", "a string that is not an address"],
       ["inet", "1.2.3", "a string that is not an address"],
       ["inet", "1.2.3.256", "a string that is not an address"],
@@ -251,9 +262,18 @@ describe("a refusal", () => {
       [pair, ["a", "a"], "a string where int belongs"],
       [pair, [undefined, "a"], "undefined where int belongs"],
       [address, { street: 1 }, "a number where text belongs"],
-      [address, { stret: "a" }, "an object with a field \"stret\" that the type has not"],
+      [address, { stret: "a" }, "an object with a field that the type has not"],
       [address, new Map([["street", "a"]]), "a Map"],
       [address, ["a", 1], "an array"],
+      [address, new Set(["a"]), "a Set"],
+      [address, new Date(5), "a Date"],
+      [list(scalar("inet")), ["::ffff:1.2.3.4"], "an IPv4 address in the form of IPv6 where inet belongs"],
+      [set(scalar("inet")), new Set(["::ffff:102:304"]), "an IPv4 address in the form of IPv6 where inet belongs"],
+      [
+        map(scalar("int"), scalar("inet")),
+        new Map([[1, "::ffff:0:0"]]),
+        "an IPv4 address in the form of IPv6 where inet belongs"
+      ],
       [floats, [1], "an array of 1 for 2 elements"],
       [floats, [1, null], "null where float belongs"],
       [floats, "ab", "a string"],

@@ -1,0 +1,257 @@
+/**
+ * Several statements as one request: those with parameters prepared together, each bound by its own types.
+ */
+import type * as Schema from "effect/Schema"
+import * as Errors from "../CqlError.ts"
+import * as Encoder from "./codec/Encoder.ts"
+import type { Core } from "./core.ts"
+import type { FrameFlags, Host } from "./driver/inside.ts"
+import type * as Nodes from "./driver/nodes.ts"
+import type { BatchItem, Request } from "./driver/requests.ts"
+import { batchKind, BatchRequest, maxBatchItems } from "./driver/requests.ts"
+import type { Finish, Limits, Resume } from "./operation.ts"
+import { Operation } from "./operation.ts"
+import type { NotBound, Query } from "./query.ts"
+import { encodeQuery, routeOf } from "./query.ts"
+import type { Settings } from "./settings.ts"
+import type { KnownStatement, Prepared, RowsPage } from "./statements.ts"
+
+export type BatchType = keyof typeof batchKind
+
+export const batchTypes: ReadonlyArray<string> = Object.keys(batchKind)
+
+/** The statements of a batch, and the schema of the rows that it answers when its condition does not hold. */
+export interface BatchQuery {
+  readonly type: BatchType
+  readonly queries: ReadonlyArray<Query>
+  readonly schema: Schema.Constraint | undefined
+  /** As errors show it. */
+  readonly text: string
+}
+
+interface Item {
+  readonly query: Query
+  readonly statement: KnownStatement
+  prepared: Prepared | undefined
+  bound: Buffer | undefined
+}
+
+/** Over more partitions, an unlogged batch costs its coordinator more than single writes would. */
+const manyPartitions = 10
+
+export class BatchOperation<A, E = never> extends Operation<A, E> {
+  private readonly batch: BatchQuery
+  private readonly items: ReadonlyArray<Item>
+  private readonly preparedAgain = new Map<Host, Set<KnownStatement>>()
+  /** Those that the server has declared for this very batch. */
+  private readonly fresh = new Set<KnownStatement>()
+  protected route: Nodes.Route | undefined
+
+  constructor(
+    core: Core,
+    batch: BatchQuery,
+    settings: Settings,
+    limits: Limits,
+    finish: Finish<A, E>,
+    resume: Resume<A, E>
+  ) {
+    super(core, settings, limits, finish, resume)
+    this.batch = batch
+    this.items = batch.queries.map((query) => ({
+      query,
+      statement: core.shared.statements.get(query.text),
+      prepared: undefined,
+      bound: undefined
+    }))
+  }
+
+  protected get text(): string {
+    return this.batch.text
+  }
+
+  protected get values(): ReadonlyArray<unknown> {
+    return this.batch.queries.flatMap(({ values }) => values)
+  }
+
+  // --- ready
+
+  protected makeReady(): void {
+    const missing = new Set(this.withParameters().map(({ statement }) => statement).filter(isNotPrepared))
+    if (missing.size === 0) return this.encode()
+    this.prepares()
+    this.prepareAll(missing)
+  }
+
+  private prepareAll(missing: ReadonlySet<KnownStatement>): void {
+    let waitingFor = missing.size
+    let failure: { readonly error: unknown } | undefined
+    let ready: Prepared | undefined
+    for (const statement of missing) {
+      this.fresh.add(statement)
+      this.prepare(statement, (error, prepared) => {
+        waitingFor--
+        ready = prepared ?? ready
+        if (prepared === undefined) failure ??= { error }
+        if (waitingFor > 0) return
+        if (this.isPrepared(failure?.error, failure === undefined ? ready : undefined)) this.encode()
+      })
+    }
+  }
+
+  private withParameters(): ReadonlyArray<Item> {
+    return this.items.filter(({ query }) => query.values.length > 0)
+  }
+
+  private encode(): void {
+    for (const item of this.withParameters()) {
+      const refused = this.bindItem(item, item.statement.prepared!)
+      if (refused !== undefined) return this.refuse(item, refused)
+    }
+    const problem = counterProblem(this.batch.type, this.items)
+    if (problem !== undefined) return this.fail(problem)
+    for (const item of this.items) this.route ??= routeOfItem(item)
+    this.attempt()
+  }
+
+  private bindItem(item: Item, prepared: Prepared): NotBound | undefined {
+    const bound = encodeQuery(prepared, item.query)
+    if (!Buffer.isBuffer(bound)) return bound
+    item.prepared = prepared
+    item.bound = bound
+    return undefined
+  }
+
+  /** Not by what was declared some time ago alone: the table may have been made anew. */
+  private refuse(item: Item, refused: NotBound): void {
+    if (this.fresh.has(item.statement)) return this.failItem(item, refused)
+    this.fresh.add(item.statement)
+    this.renew(item.statement, (renewed) => renewed === undefined ? this.failItem(item, refused) : this.encode())
+  }
+
+  private failItem(item: Item, { cause, reason }: NotBound): void {
+    this.fail(inItem(this.items.indexOf(item), reason), cause, undefined, item.query.text)
+  }
+
+  protected bind(statement: KnownStatement, prepared: Prepared): boolean {
+    for (const item of this.items) {
+      const refused = item.statement === statement ? this.bindItem(item, prepared) : undefined
+      if (refused === undefined) continue
+      this.failItem(item, refused)
+      return false
+    }
+    return true
+  }
+
+  // --- attempt
+
+  protected makeRequest(timestamp: number | bigint | undefined): Request<RowsPage | null> {
+    const { consistency, customPayload, serialConsistency, tracing } = this.settings
+    return new BatchRequest(
+      batchKind[this.batch.type],
+      this.items.map(toBatchItem),
+      { consistency, serialConsistency, timestamp, tracing, customPayload },
+      this.items[0]!.statement.reader(this.batch.schema, "outcome")
+    )
+  }
+
+  /** Servers tell of it as well, each by a limit of its own. */
+  protected override warningsOf(flags: FrameFlags): ReadonlyArray<string> | undefined {
+    const { warnings } = flags
+    if (this.batch.type !== "unlogged" || warnings?.some((warning) => warning.includes("partitions"))) return warnings
+    return coversManyPartitions(this.items) ? [...(warnings ?? []), tooManyPartitions(this.items.length)] : warnings
+  }
+
+  protected forgotten(host: Host, error: unknown): KnownStatement | undefined {
+    const { queryId } = error as { readonly queryId?: unknown }
+    const item = this.items.find(({ prepared }) => Buffer.isBuffer(queryId) && prepared?.id.equals(queryId))
+    if (item === undefined) return undefined
+    const again = this.preparedAgain.get(host) ?? new Set()
+    this.preparedAgain.set(host, again)
+    if (again.has(item.statement)) return undefined
+    again.add(item.statement)
+    return item.statement
+  }
+}
+
+const isNotPrepared = ({ prepared }: KnownStatement): boolean => prepared === undefined
+
+const toBatchItem = ({ bound, prepared, query }: Item): BatchItem => ({
+  id: prepared?.id,
+  text: query.text,
+  values: bound
+})
+
+const routeOfItem = ({ bound, prepared }: Item): Nodes.Route | undefined =>
+  prepared === undefined || bound === undefined ? undefined : routeOf(prepared, bound)
+
+// --- partitions
+
+const coversManyPartitions = (items: ReadonlyArray<Item>): boolean => {
+  if (items.length <= manyPartitions) return false
+  const partitions = new Set<string>()
+  for (const item of items) {
+    const partition = partitionOf(item)
+    if (partition !== undefined && partitions.add(partition).size > manyPartitions) return true
+  }
+  return false
+}
+
+const partitionOf = ({ bound, prepared }: Item): string | undefined => {
+  if (prepared === undefined || bound === undefined) return undefined
+  const key = Encoder.routingKey(bound, prepared.partitionKeys)
+  return key === undefined ? undefined : `${prepared.keyspace}.${prepared.table}:${key.toString("latin1")}`
+}
+
+const tooManyPartitions = (count: number): string =>
+  `an unlogged batch of ${count} statements covers more than ${manyPartitions} partitions: it is no faster than single ` +
+  "writes, and all of it is the work of one coordinator"
+
+// --- counters
+
+/**
+ * What can be told before it is sent: the server declares the type of what is added to a counter. Where nothing is bound
+ * there, the server itself refuses the mixture.
+ */
+const counterProblem = (type: BatchType, items: ReadonlyArray<Item>): Errors.Reason | undefined => {
+  const counter = items.findIndex(countsUp)
+  if (type === "logged" && counter >= 0) {
+    return invalid(counter, "changes a counter: such a batch has the type \"counter\"")
+  }
+  const plain = type === "counter" || counter >= 0 ? items.findIndex(isNoCounter) : -1
+  return plain < 0 ? undefined : invalid(plain, "changes no counter, and cannot be in one batch with those that do")
+}
+
+const countsUp = ({ prepared }: Item): boolean =>
+  prepared?.parameters.some(({ type }) => type.type === "counter") === true
+
+/** A counter is changed by adding to it, or deleted. */
+const isNoCounter = (item: Item): boolean => !countsUp(item) && !/[+-]|delete/i.test(item.query.text)
+
+// --- errors
+
+const invalid = (index: number, problem: string): Errors.Reason =>
+  new Errors.InvalidQuery({ message: `statement ${index + 1} of the batch ${problem}` })
+
+const inItem = (index: number, reason: Errors.Reason): Errors.Reason => {
+  const message = `statement ${index + 1} of the batch: ${reason.message}`
+  return reason._tag === "InvalidParameter"
+    ? new Errors.InvalidParameter({ ...reason, message })
+    : new Errors.InvalidQuery({ message })
+}
+
+/** Why it is not sent at all. */
+export const problemOfCount = (count: number): Errors.Reason | undefined => {
+  if (count === 0) return new Errors.InvalidQuery({ message: "a batch has one statement or more; this one has none" })
+  return count <= maxBatchItems ? undefined : new Errors.InvalidQuery({
+    message: `a batch has at most ${maxBatchItems} statements; this one has ${count}`
+  })
+}
+
+/** More of them are not shown. */
+const mostShown = 10
+
+export const textOf = (type: BatchType, texts: ReadonlyArray<string>): string => {
+  const more = texts.length > mostShown ? [`  /* and ${texts.length - mostShown} more */`] : []
+  const begin = type === "logged" ? "BEGIN BATCH" : `BEGIN ${type.toUpperCase()} BATCH`
+  return [begin, ...texts.slice(0, mostShown).map((text) => `  ${text.trim()};`), ...more, "APPLY BATCH"].join("\n")
+}
