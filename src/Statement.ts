@@ -428,7 +428,7 @@ export const prepare = <S extends Statement<unknown, unknown, unknown>>(
  *
  * **Details**
  *
- * - yielded, it is executed; one with conditions (`IF`) fails then, so that its outcome is not lost
+ * - yielded, it is executed; one with conditions (`IF`) fails then, and so does its `.result`, for the outcome would be lost
  * - `.applied` gives the outcome of a batch with conditions: that all of them held, or the rows that were in the way
  * - `.result` gives the coordinator, the warnings, the trace and what else is known of the execution
  *
@@ -474,7 +474,8 @@ export interface BatchOptions {
  * **Gotchas**
  *
  * All statements of a batch have the same time, and of a deletion and a write of the same time the deletion wins. Servers
- * warn of batches of more than 5 KiB and refuse those of more than 50 KiB, if they are not configured otherwise.
+ * warn of batches over several partitions of more than 5 KiB and refuse those of more than 50 KiB, if they are not
+ * configured otherwise.
  *
  * **Example** (Two tables that are kept together)
  *

@@ -361,6 +361,22 @@ it.layer(tables, { excludeTestServices: true, timeout: "60 seconds" })("Statemen
     ]
   ]
 
+  it.effect("takes for a parameter what running takes, though a row would not have it so", () =>
+    Effect.gen(function*() {
+      yield* cql`CREATE TABLE wider (id int PRIMARY KEY, tags set<text>, counts map<text, int>, total bigint)`
+      const write = cql.statement({
+        text: "INSERT INTO wider (id, tags, counts, total) VALUES (:id, :tags, :counts, :total)",
+        request: Schema.Struct({
+          id: CqlType.SmallInt,
+          tags: Schema.Array(Schema.String),
+          counts: Schema.Record(Schema.String, CqlType.Int),
+          total: Schema.Number
+        })
+      })({ id: 1, tags: ["a"], counts: { a: 1 }, total: 5 })
+      yield* write
+      yield* Statement.check(write)
+    }))
+
   for (const [what, statement, problems] of bad) {
     it.effect(`finds what is wrong with ${what}`, () =>
       Effect.gen(function*() {

@@ -180,7 +180,7 @@ const insertBySchema = (schema: Schema.Constraint, value: unknown): Fragment => 
   return fragment(insert, encoded.success, problemOfValues(encoder.columns, encoded.success))
 }
 
-export const misfit = (columns: ReadonlyArray<string>, { column, ...problem }: Misfit): Reason =>
+const misfit = (columns: ReadonlyArray<string>, { column, ...problem }: Misfit): Reason =>
   invalidParameter({ ...problem, index: column ?? 0, parameter: column === undefined ? "the row" : columns[column]! })
 
 /** By what the first is, and not by how many there are: `rows.map(cql.insert)` gives it three. */

@@ -145,8 +145,10 @@ const byName = (
     const said = request === undefined ? undefined : RowSchema.compareField(request, parameter.name, parameter.type)
     if (said === undefined) return checked
     const { ours, problem } = said
-    const wrongType = problem === undefined ? undefined : otherType(parameter, index, ours)
-    return { ...checked, ours, problem: wrongType ?? checked.problem }
+    // A column takes more than it gives (an array for a set), so where there is a value it has the word.
+    const isRefused = checked.problem !== undefined || (values[field] ?? null) === null
+    const isOtherType = isRefused && problem !== undefined
+    return { ...checked, ours, problem: isOtherType ? otherType(parameter, index, ours) : checked.problem }
   }),
   ...names.flatMap((name, index) =>
     parameters.some((parameter) => parameter.name === name)

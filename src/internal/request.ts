@@ -6,6 +6,7 @@ import type * as Schema from "effect/Schema"
 import type { Reason } from "../CqlError.ts"
 import type { Misfit, RowEncoder } from "./codec/encodeRow.ts"
 import { make as makeRowEncoder } from "./codec/encodeRow.ts"
+import { problemOfValues } from "./fragments.ts"
 import type { Resolve } from "./statement.ts"
 import { StatementImpl } from "./statement.ts"
 import * as Template from "./template.ts"
@@ -51,14 +52,6 @@ const misfit = (names: ReadonlyArray<string>, { column, ...problem }: Misfit): R
     index: column ?? 0,
     parameter: column === undefined ? "the request" : names[column]!
   })
-
-const problemOfValues = (names: ReadonlyArray<string>, values: ReadonlyArray<unknown>): Reason | undefined => {
-  for (let index = 0; index < values.length; index++) {
-    const problem = Template.refusal(values[index], index, names[index])
-    if (problem !== undefined) return problem
-  }
-  return undefined
-}
 
 const notNamed = (schema: string): Reason =>
   Template.malformed(`the request of a statement is a Struct or a Class of named values; this schema is ${schema}`)

@@ -297,7 +297,10 @@ export class BatchImpl extends BatchBase implements Batches.BatchQuery {
 
   get result(): Effect.Effect<ExecutionInfo, Failure> {
     return Effect.withFiber((fiber) =>
-      this.run(fiber, (outcome, core, settings) => Effect.succeed(Info.make(core, settings, [outcome])))
+      this.run(
+        fiber,
+        (outcome, core, settings) => Effect.as(Run.noOutcome(this, outcome), Info.make(core, settings, [outcome]))
+      )
     )
   }
 
