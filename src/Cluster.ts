@@ -444,11 +444,12 @@ const asReadable = <A>(field: string, file: Effect.Effect<A, unknown>): Effect.E
 const share =
   (options: Cluster.Options, config: DriverConfig) =>
   (keyspace: string | undefined): Effect.Effect<SharedClient, CqlError, Scope.Scope> =>
-    Effect.map(connect(options, { ...config, keyspace }), (client) => ({
-      client,
-      admission: new Admission(options.maxInFlight ?? defaultInFlight(config), options.maxQueued ?? 16384),
-      statements: new Statements(options.maxPrepared ?? 2048)
-    }))
+    Effect.map(connect(options, { ...config, keyspace }), (client) => {
+      const statements = new Statements(options.maxPrepared ?? 2048)
+      client.onSchemaChange = (changed) => statements.schemaChanged(changed)
+      const admission = new Admission(options.maxInFlight ?? defaultInFlight(config), options.maxQueued ?? 16384)
+      return { client, admission, statements }
+    })
 
 /**
  * One node may have to take them all, and above the limit of its connections it is busy. They also carry what is given

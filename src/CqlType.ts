@@ -688,6 +688,9 @@ export const UserDefined = <const Fields extends Schema.Struct.Fields>(fields: F
  * Every column that is not part of the primary key can be. A row with null in a column whose schema is not for null fails
  * with a `SchemaError` that names it.
  *
+ * A key that may be absent (`Schema.optional`, `Schema.optionalKey`) and is not for null is absent where the column is
+ * null. Such a class fits `cql.insert(schema, value)`, which leaves absent columns unset.
+ *
  * As a parameter `null` deletes what the column has, and leaves a tombstone. To leave the column alone bind `undefined`,
  * which is unset.
  *

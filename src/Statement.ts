@@ -16,6 +16,7 @@ import { hasProperty } from "effect/Predicate"
 import type * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import type { CqlError } from "./CqlError.ts"
+import type { Consistency } from "./internal/consistency.ts"
 import type { ExecutionInfo, Trace, TraceEvent } from "./internal/executionInfo.ts"
 import * as Fragments from "./internal/fragments.ts"
 import type { Checked, CheckReport } from "./internal/inspect.ts"
@@ -26,7 +27,7 @@ import * as Impl from "./internal/statement.ts"
 import { BatchImpl, BatchTypeId, StatementImpl, StatementTypeId } from "./internal/statement.ts"
 import * as Template from "./internal/template.ts"
 
-export type { Applied, Checked, CheckReport, ExecutionInfo, Trace, TraceEvent }
+export type { Applied, Checked, CheckReport, Consistency, ExecutionInfo, Trace, TraceEvent }
 
 /**
  * A row without a schema: plain values by column name, `null` where there is none.
@@ -82,7 +83,10 @@ export interface Options {
    * shared by all who wait for it, has the session's.
    */
   readonly attemptTimeout?: StatementOptions["attemptTimeout"]
-  /** Whether running it twice is the same as running it once. */
+  /**
+   * Whether running it twice is the same as running it once: what is not, is not retried once it may have been executed.
+   * By default as its text and the types of its parameters prove.
+   */
   readonly idempotent?: boolean | undefined
   /** More rows than this are an error when they are collected; streams are not limited. By default 100,000. */
   readonly maxRows?: number | undefined
@@ -97,6 +101,8 @@ export interface Options {
   readonly customPayload?: Readonly<Record<string, Uint8Array | null>> | undefined
   /** The one node that is asked, by its address (with its port) or host id as `cluster.nodes` tells them. By default any. */
   readonly node?: string | undefined
+  /** Which failures are tried again, and when. By default `CqlRetry.standard`. */
+  readonly retry?: StatementOptions["retry"]
   /** The name of one of the session's `profiles`, which stands behind the other options given here. */
   readonly profile?: string | undefined
 }
@@ -117,14 +123,22 @@ export interface Options {
  *
  * Inside another template it is a fragment: its text and its parameters become part of that statement.
  *
+ * **Gotchas**
+ *
+ * Where the condition of an `UPDATE` or a `DELETE` does not hold, the server answers no columns but those that the
+ * condition names, and with `IF NOT EXISTS` all of the row that is there. A schema for `.applied` is one of those columns:
+ * a column that it wants in vain is a `SchemaError`, and only then.
+ *
  * @category models
  * @since 0.1.0
  */
-export interface Statement<out A, out E = never, out R = never> extends Effect.Effect<ReadonlyArray<A>, E, R> {
+export interface Statement<out A, out E = never, out R = never>
+  extends Effect.Effect<ReadonlyArray<A>, E, R>, Fragment
+{
   readonly [StatementTypeId]: typeof StatementTypeId
-  /** The text as it is sent, with a `?` for every parameter. */
+  /** The text as it is sent: with a `?` for every parameter, or as it was written for `cql.statement`. */
   readonly text: string
-  /** What is bound, in order. */
+  /** What is bound, in order; for `cql.statement` in the order of the request's fields. */
   readonly parameters: ReadonlyArray<unknown>
   readonly one: Effect.Effect<A, E | Cause.NoSuchElementError, R>
   readonly first: Effect.Effect<Option.Option<A>, E, R>
@@ -153,12 +167,14 @@ export interface Result<out A> extends ExecutionInfo {
 export const isStatement = (u: unknown): u is Statement<unknown, unknown, unknown> => hasProperty(u, StatementTypeId)
 
 /**
- * A part of a statement that is text: a quoted name, a column list, or text given as it is.
+ * A part of a statement: a quoted name, a column list, text with what is bound in it, or a whole statement.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Fragment extends Template.Fragment {}
+export interface Fragment {
+  readonly [Template.FragmentTypeId]: Template.FragmentTypeId
+}
 
 /**
  * The `cql` template, and what goes into one.
@@ -222,7 +238,7 @@ export interface Cql<out R> {
    * equal its values. There has to be one at least, for CQL has no condition that is always true.
    */
   readonly and: (
-    conditions: ReadonlyArray<Fragment | Statement<unknown, unknown, unknown>> | { readonly [column: string]: unknown }
+    conditions: ReadonlyArray<Fragment> | { readonly [column: string]: unknown }
   ) => Fragment
   /**
    * `USING TTL ? AND TIMESTAMP ?`, of what is given; without either it is no text at all.
@@ -250,8 +266,9 @@ export interface Cql<out R> {
    *
    * **Details**
    *
-   * `:id` is the marker of the field `id`, and `:"userId"` that of `userId`. A `?` has the name of its column. A field
-   * without a marker and a marker without a field are refused, and so is a request that its schema cannot encode.
+   * `:id` is the marker of the field `id`, and `:"userId"` that of `userId`. A `?` is named by the server, mostly after
+   * its column. A field without a marker and a marker without a field are refused, and so is a request that its schema
+   * cannot encode.
    *
    * **Example** (A request and a result)
    *
@@ -403,7 +420,8 @@ export const check = <S extends Statement<unknown, unknown, unknown>>(
 ): Effect.Effect<CheckReport, CqlError, Effect.Services<S>> => implementation(self).check
 
 /**
- * Prepares a statement on every node that can be asked, and does not run it: the first to run it need not wait.
+ * Prepares a statement on every node that can be asked, and does not run it: the first to run it need not wait. One
+ * without parameters is not run as a prepared one, so that nothing is gained but the server's verdict on its text.
  *
  * **Example** (Warming up)
  *
@@ -428,7 +446,7 @@ export const prepare = <S extends Statement<unknown, unknown, unknown>>(
  *
  * **Details**
  *
- * - yielded, it is executed; one with conditions (`IF`) fails then, and so does its `.result`, for the outcome would be lost
+ * - yielded, it is executed; one with conditions (`IF`) is refused then, and so is its `.result`: the outcome would be lost
  * - `.applied` gives the outcome of a batch with conditions: that all of them held, or the rows that were in the way
  * - `.result` gives the coordinator, the warnings, the trace and what else is known of the execution
  *

@@ -10,7 +10,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { Cluster, cql, CqlError, CqlStream, Session, Statement } from "../src/index.ts"
+import { Cluster, cql, CqlError, CqlRetry, CqlStream, Session, Statement } from "../src/index.ts"
 import * as Keyspace from "./support/keyspace.ts"
 import * as Reply from "./support/Reply.ts"
 import { connect, hold, optionsFor, reasonOf, untilNode } from "./support/scripted.ts"
@@ -234,7 +234,7 @@ describe("a time limit", () => {
 
   it.live("of the attempt ends what one node does not answer, and tells which", () =>
     Effect.gen(function*() {
-      const { cql, server } = yield* silentSession({ attemptTimeout: "20 millis" })
+      const { cql, server } = yield* silentSession({ attemptTimeout: "20 millis", retry: CqlRetry.none })
       const error = yield* Effect.flip(cql`SELECT n`)
       assert.deepInclude(error.reason, { _tag: "ClientTimeout", phase: "attempt", timeoutMillis: 20 })
       const node = `${server.host}:${server.port}`
@@ -274,7 +274,7 @@ describe("a time limit", () => {
 
   it.live("of the session's attempts ends preparing for all who wait", () =>
     Effect.gen(function*() {
-      const { cql, server } = yield* silentSession({ attemptTimeout: "20 millis" })
+      const { cql, server } = yield* silentSession({ attemptTimeout: "20 millis", retry: CqlRetry.none })
       server.on(/^INSERT/, Reply.silence, ["prepare"])
       const reasons = yield* Effect.forEach(
         numbered(3),
@@ -442,7 +442,7 @@ describe("preparing", () => {
     Effect.gen(function*() {
       const server = yield* preparingServer
       server.on(/^INSERT/, Reply.close, ["prepare"])
-      const { cql } = yield* connect(server)
+      const { cql } = yield* connect(server, { retry: CqlRetry.none })
       const reason = yield* reasonOf("ConnectionError")(cql`INSERT ${"a"}`)
       assert.isFalse(reason.written)
     }))

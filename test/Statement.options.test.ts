@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
-import { cql, Session, Statement } from "../src/index.ts"
+import { cql, CqlRetry, Session, Statement } from "../src/index.ts"
 import * as Keyspace from "./support/keyspace.ts"
 import * as Reply from "./support/Reply.ts"
 import { connect, hold, optionsFor, reasonOf, untilNode } from "./support/scripted.ts"
@@ -593,6 +593,7 @@ const badValues: { readonly [option in keyof Statement.Options]-?: ReadonlyArray
     manyKeys
   ],
   node: ["", " ", 5, null, ["10.0.0.1:9042"]],
+  retry: [false, null, "none", {}, { decide: CqlRetry.decide }, { schedule: CqlRetry.schedule }],
   profile: ["", " ", 5, null, ["p"]]
 }
 
@@ -988,7 +989,7 @@ describe("a statement of one node", () => {
         second!.on(/^SELECT/, reply)
         const limit = tag === "ClientTimeout" ? "20 millis" : "1 minute"
         const statement = cql`SELECT m`.pipe(
-          withOptions({ node: addressOf(second!), attemptTimeout: limit, idempotent: true })
+          withOptions({ node: addressOf(second!), attemptTimeout: limit, idempotent: true, retry: CqlRetry.none })
         )
         yield* reasonOf(tag)(statement)
         assert.deepStrictEqual(asked(servers), [0, 1, 0])

@@ -4,10 +4,12 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import type { EventEmitter } from "node:events"
 import * as Keyspace from "./support/keyspace.ts"
 
 class User extends Schema.Class<User>("User")({
@@ -50,6 +52,17 @@ const failure = <A, E>(statement: Effect.Effect<A, E, Session>) =>
 
 const reasonOf = <A, E>(statement: Effect.Effect<A, E, Session>) =>
   Effect.map(failure(statement), (error) => error.reason)
+
+/** Waits until the client is told that a table was created. */
+const created = (client: object, table: string): Promise<void> => {
+  const { connection } =
+    (client as { readonly controlConnection: { readonly connection: EventEmitter } }).controlConnection
+  return new Promise((resolve) =>
+    connection.on("nodeSchemaChange", (event: { readonly schemaChangeType: string; readonly table: string | null }) => {
+      if (event.schemaChangeType === "CREATED" && event.table === table) resolve()
+    })
+  )
+}
 
 it.layer(Keyspace.layer, { excludeTestServices: true, timeout: "60 seconds" })("Statement", (it) => {
   const createUsers = cql`CREATE TABLE IF NOT EXISTS users (
@@ -97,6 +110,41 @@ it.layer(Keyspace.layer, { excludeTestServices: true, timeout: "60 seconds" })("
         const error = yield* Effect.flip(cql(User)`SELECT * FROM users WHERE id = ${ada.id}`)
         assert.isTrue(Schema.isSchemaError(error))
         for (const part of ["name", "text", "null"]) assert.include(error.message, part)
+      }))
+
+    it.effect("have no key for what is null, where a schema lets the key be absent", () =>
+      Effect.gen(function*() {
+        const Address = CqlType.UserDefined({
+          street: Schema.optional(Schema.String),
+          number: CqlType.Nullable(CqlType.Int)
+        })
+        class Person extends Schema.Class<Person>("Person")({
+          id: CqlType.Int,
+          name: Schema.optionalKey(Schema.String),
+          email: Schema.optional(CqlType.Nullable(Schema.String)),
+          home: Schema.optional(Address),
+          all: CqlType.List(Address),
+          byName: CqlType.Map(Schema.String, Address)
+        }) {}
+        yield* cql`CREATE TYPE absent_address (street text, number int)`
+        yield* cql`CREATE TABLE absent (id int PRIMARY KEY, name text, email text, home frozen<absent_address>,
+          all list<frozen<absent_address>>, "byName" map<text, frozen<absent_address>>)`
+        yield* cql`INSERT INTO absent ${cql.insert(Person, new Person({ id: 1, all: [], byName: new Map() }))}`
+        const nameless = { street: "s", number: null }
+        const known = { number: 1 }
+        const full = new Person({
+          id: 2,
+          name: "Ada",
+          email: null,
+          home: known,
+          all: [known, nameless],
+          byName: new Map([["a", known]])
+        })
+        yield* cql`INSERT INTO absent ${cql.insert(Person, full)}`
+        const one = yield* cql(Person)`SELECT * FROM absent WHERE id = 1`.one
+        assert.deepStrictEqual(Object.entries(one), [["id", 1], ["email", null], ["all", []], ["byName", new Map()]])
+        assert.instanceOf(one, Person)
+        assert.deepStrictEqual(yield* cql(Person)`SELECT * FROM absent WHERE id = 2`.one, full)
       }))
 
     it.effect("a column of another type is refused before a row is read", () =>
@@ -156,6 +204,24 @@ it.layer(Keyspace.layer, { excludeTestServices: true, timeout: "60 seconds" })("
         yield* Statement.batch([insert(5), insert(6)])
         assert.deepStrictEqual(yield* cql`SELECT value FROM made_anew`, [{ value: 6 }])
         assert.strictEqual((yield* reasonOf(insert({ b: "two" })))._tag, "InvalidParameter")
+      }))
+
+    it.effect("are not written by the types of a table that another session has made anew meanwhile", () =>
+      Effect.gen(function*() {
+        const { cluster, keyspace } = yield* Session
+        const other = yield* Session.make({ ...(yield* Session.config), keyspace })
+        // A float has as many bytes as an int, and the statement the same id: the server could not tell.
+        yield* cql`CREATE TABLE remade (id int PRIMARY KEY, value int)`
+        const insert = (value: number) => cql`INSERT INTO remade (id, value) VALUES (${1}, ${value})`
+        yield* insert(5)
+        const told = yield* Effect.forkChild(cluster.use((client) => created(client, "remade")))
+        yield* Effect.yieldNow
+        yield* other.cql`DROP TABLE remade`
+        yield* other.cql`CREATE TABLE remade (id int PRIMARY KEY, value float)`
+        yield* other.cql`INSERT INTO remade (id, value) VALUES (${1}, ${2.5})`
+        yield* Fiber.join(told)
+        yield* insert(7)
+        assert.deepStrictEqual(yield* cql`SELECT value FROM remade`, [{ value: 7 }])
       }))
 
     it.effect("a list is bound as one value", () =>

@@ -11,7 +11,7 @@ import type { BatchItem, Request } from "./driver/requests.ts"
 import { batchKind, BatchRequest, maxBatchItems } from "./driver/requests.ts"
 import type { Finish, Limits, Resume } from "./operation.ts"
 import { Operation } from "./operation.ts"
-import type { NotBound, Query } from "./query.ts"
+import type { Query } from "./query.ts"
 import { encodeQuery, routeOf } from "./query.ts"
 import type { Settings } from "./settings.ts"
 import type { KnownStatement, Prepared, RowsPage } from "./statements.ts"
@@ -43,8 +43,8 @@ export class BatchOperation<A, E = never> extends Operation<A, E> {
   private readonly batch: BatchQuery
   private readonly items: ReadonlyArray<Item>
   private readonly preparedAgain = new Map<Host, Set<KnownStatement>>()
-  /** Those that the server has declared for this very batch. */
-  private readonly fresh = new Set<KnownStatement>()
+  /** As of when the batch was made ready, for meanwhile a schema may change. */
+  private readonly prepared = new Map<KnownStatement, Prepared>()
   protected route: Nodes.Route | undefined
 
   constructor(
@@ -76,7 +76,11 @@ export class BatchOperation<A, E = never> extends Operation<A, E> {
   // --- ready
 
   protected makeReady(): void {
-    const missing = new Set(this.withParameters().map(({ statement }) => statement).filter(isNotPrepared))
+    const missing = new Set<KnownStatement>()
+    for (const { statement } of this.withParameters()) {
+      if (statement.prepared === undefined) missing.add(statement)
+      else this.prepared.set(statement, statement.prepared)
+    }
     if (missing.size === 0) return this.encode()
     this.prepares()
     this.prepareAll(missing)
@@ -84,16 +88,16 @@ export class BatchOperation<A, E = never> extends Operation<A, E> {
 
   private prepareAll(missing: ReadonlySet<KnownStatement>): void {
     let waitingFor = missing.size
-    let failure: { readonly error: unknown } | undefined
+    let failure: { readonly error: unknown; readonly text: string } | undefined
     let ready: Prepared | undefined
     for (const statement of missing) {
-      this.fresh.add(statement)
       this.prepare(statement, (error, prepared) => {
         waitingFor--
         ready = prepared ?? ready
-        if (prepared === undefined) failure ??= { error }
+        if (prepared === undefined) failure ??= { error, text: statement.text }
+        else this.prepared.set(statement, prepared)
         if (waitingFor > 0) return
-        if (this.isPrepared(failure?.error, failure === undefined ? ready : undefined)) this.encode()
+        if (this.isPrepared(failure?.error, failure === undefined ? ready : undefined, failure?.text)) this.encode()
       })
     }
   }
@@ -103,43 +107,37 @@ export class BatchOperation<A, E = never> extends Operation<A, E> {
   }
 
   private encode(): void {
-    for (const item of this.withParameters()) {
-      const refused = this.bindItem(item, item.statement.prepared!)
-      if (refused !== undefined) return this.refuse(item, refused)
-    }
+    if (!this.withParameters().every((item) => this.bindItem(item, this.prepared.get(item.statement)!))) return
     const problem = counterProblem(this.batch.type, this.items)
     if (problem !== undefined) return this.fail(problem)
     for (const item of this.items) this.route ??= routeOfItem(item)
     this.attempt()
   }
 
-  private bindItem(item: Item, prepared: Prepared): NotBound | undefined {
+  private bindItem(item: Item, prepared: Prepared): boolean {
     const bound = encodeQuery(prepared, item.query)
-    if (!Buffer.isBuffer(bound)) return bound
+    if (!Buffer.isBuffer(bound)) {
+      const { cause, reason } = bound
+      this.fail(inItem(this.items.indexOf(item), reason), cause, undefined, item.query.text)
+      return false
+    }
     item.prepared = prepared
     item.bound = bound
-    return undefined
-  }
-
-  /** Not by what was declared some time ago alone: the table may have been made anew. */
-  private refuse(item: Item, refused: NotBound): void {
-    if (this.fresh.has(item.statement)) return this.failItem(item, refused)
-    this.fresh.add(item.statement)
-    this.renew(item.statement, (renewed) => renewed === undefined ? this.failItem(item, refused) : this.encode())
-  }
-
-  private failItem(item: Item, { cause, reason }: NotBound): void {
-    this.fail(inItem(this.items.indexOf(item), reason), cause, undefined, item.query.text)
+    return true
   }
 
   protected bind(statement: KnownStatement, prepared: Prepared): boolean {
-    for (const item of this.items) {
-      const refused = item.statement === statement ? this.bindItem(item, prepared) : undefined
-      if (refused === undefined) continue
-      this.failItem(item, refused)
-      return false
-    }
-    return true
+    return this.items.every((item) => item.statement !== statement || this.bindItem(item, prepared))
+  }
+
+  protected isIdempotent(): boolean {
+    return this.settings.idempotent ??
+      this.items.every(({ query, statement }) => query.idempotent ?? statement.isIdempotent)
+  }
+
+  protected repeat(limits: Limits, resume: Resume<A, E>): BatchOperation<A, E> {
+    const { batch, core, finish, settings } = this
+    return new BatchOperation(core, batch, settings, limits, finish, resume)
   }
 
   // --- attempt
@@ -161,19 +159,16 @@ export class BatchOperation<A, E = never> extends Operation<A, E> {
     return coversManyPartitions(this.items) ? [...(warnings ?? []), tooManyPartitions(this.items.length)] : warnings
   }
 
-  protected forgotten(host: Host, error: unknown): KnownStatement | undefined {
+  /** One statement that is forgotten is seldom alone, and the node names no more than the first. */
+  protected forgotten(host: Host, error: unknown): ReadonlyArray<KnownStatement> {
     const { queryId } = error as { readonly queryId?: unknown }
     const item = this.items.find(({ prepared }) => Buffer.isBuffer(queryId) && prepared?.id.equals(queryId))
-    if (item === undefined) return undefined
-    const again = this.preparedAgain.get(host) ?? new Set()
-    this.preparedAgain.set(host, again)
-    if (again.has(item.statement)) return undefined
-    again.add(item.statement)
-    return item.statement
+    const named = this.preparedAgain.get(host)
+    if (item === undefined || named?.has(item.statement)) return []
+    this.preparedAgain.set(host, new Set([...(named ?? []), item.statement]))
+    return named === undefined ? [...this.prepared.keys()] : [item.statement]
   }
 }
-
-const isNotPrepared = ({ prepared }: KnownStatement): boolean => prepared === undefined
 
 const toBatchItem = ({ bound, prepared, query }: Item): BatchItem => ({
   id: prepared?.id,

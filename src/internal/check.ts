@@ -5,9 +5,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
 import type { CqlError } from "../CqlError.ts"
 import * as Errors from "../CqlError.ts"
 import * as Consistencies from "./consistency.ts"
+import type { Policy } from "./retryPolicy.ts"
 import type { Profiles, StatementOptions } from "./settings.ts"
 
 export interface Check {
@@ -96,6 +98,7 @@ export const statementOptions = (options: StatementOptions): ReadonlyArray<Check
   if (options.idempotent !== undefined) checks.push(boolean("idempotent", options.idempotent))
   if (options.tracing !== undefined) checks.push(boolean("tracing", options.tracing))
   if (options.node !== undefined) checks.push(text("node", options.node))
+  if (options.retry !== undefined) checks.push(retry(options.retry))
   if (options.profile !== undefined) checks.push(text("profile", options.profile))
   if (options.timestamp !== undefined) checks.push(timestamp("timestamp", options.timestamp))
   if (options.customPayload !== undefined) checks.push(customPayload(options.customPayload))
@@ -103,6 +106,12 @@ export const statementOptions = (options: StatementOptions): ReadonlyArray<Check
 }
 
 const noOptions: Check = { field: "options", expected: "an object of options", holds: false }
+
+const retry = (policy: Policy): Check => ({
+  field: "retry",
+  expected: "a policy of CqlRetry",
+  holds: typeof policy?.decide === "function" && Schedule.isSchedule(policy.schedule)
+})
 
 /** Microseconds. The lowest number of 64 bits means "none" to the server. */
 const timestamp = (field: string, value: unknown): Check => ({

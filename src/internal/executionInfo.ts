@@ -14,29 +14,63 @@ import type { Outcome } from "./operation.ts"
 import * as Run from "./run.ts"
 import type { Settings } from "./settings.ts"
 
+/**
+ * How a statement was executed. Of a result of several pages, its first page tells; warnings are those of all pages.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface ExecutionInfo {
+  /** The address of the node that answered, with its port. */
   readonly coordinator: string
+  /** The consistency that was asked for, which is what was achieved: a server never answers with less. */
   readonly consistency: Consistency
+  /** What the server had to say besides. They are logged as well, each of a text once a minute. */
   readonly warnings: ReadonlyArray<string>
+  /** What a query handler of the server's sent along, by its keys; empty without one. */
   readonly customPayload: ReadonlyMap<string, Uint8Array | null>
+  /** After a change of the schema: whether all nodes told in time that they know it. Absent for other statements. */
   readonly schemaInAgreement: boolean | undefined
+  /** The id of the server's trace; absent without the option `tracing`. */
   readonly traceId: string | undefined
+  /**
+   * Reads the trace, which the server writes after its answer: waits for it five seconds at most. The role needs to be
+   * allowed to `SELECT` from `system_traces`. Fails with `NoSuchElementError` when there is none.
+   */
   readonly trace: Effect.Effect<Trace, CqlError | Cause.NoSuchElementError>
 }
 
+/**
+ * What the nodes did for one statement. What was bound to it, which the server keeps as well, is left out.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Trace {
   readonly id: string
+  /** What kind of request it was, in the server's words. */
   readonly request: string
+  /** The address of the node that coordinated it. */
   readonly coordinator: string
   readonly startedAt: Date
+  /** Microseconds. */
   readonly durationMicros: number
+  /** In the order in which they happened. */
   readonly events: ReadonlyArray<TraceEvent>
 }
 
+/**
+ * One step of a trace.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface TraceEvent {
   readonly activity: string
+  /** The address of the node. */
   readonly source: string
   readonly thread: string
+  /** Microseconds since the node began; `null` where it does not tell. */
   readonly elapsedMicros: number | null
 }
 

@@ -1,6 +1,7 @@
 /**
  * A statement beside what the server declares for it: every parameter, every column.
  */
+import { NodeInspectSymbol } from "effect/Inspectable"
 import type * as Schema from "effect/Schema"
 import type { CqlError } from "../CqlError.ts"
 import * as Errors from "../CqlError.ts"
@@ -60,7 +61,30 @@ export const inspect = (
   const problems = [...problemsOfParameters(parameters, query, prepared), ...problemsIn(columns)]
   return problems.length > 0
     ? mismatch(text, problems, table)
-    : { text, parameters, columns, toString: () => table === "" ? text : `${text}\n\n${table}` }
+    : new Report(text, parameters, columns, table)
+}
+
+/** Printed, by whatever means, it is the table. */
+class Report implements CheckReport {
+  readonly text: string
+  readonly parameters: ReadonlyArray<Checked>
+  readonly columns: ReadonlyArray<Checked>
+  private readonly table: string
+
+  constructor(text: string, parameters: ReadonlyArray<Checked>, columns: ReadonlyArray<Checked>, table: string) {
+    this.text = text
+    this.parameters = parameters
+    this.columns = columns
+    this.table = table
+  }
+
+  toString(): string {
+    return this.table === "" ? this.text : `${this.text}\n\n${this.table}`
+  }
+
+  [NodeInspectSymbol](): string {
+    return this.toString()
+  }
 }
 
 const problemsIn = (checked: ReadonlyArray<Checked>): ReadonlyArray<string> =>

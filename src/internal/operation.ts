@@ -21,6 +21,8 @@ import * as Nodes from "./driver/nodes.ts"
 import type { Request } from "./driver/requests.ts"
 import type { Response } from "./driver/responses.ts"
 import { prepare, prepareAgain, serverHasSpoken } from "./prepare.ts"
+import type { Previous } from "./retry.ts"
+import { recover } from "./retry.ts"
 import type { Settings } from "./settings.ts"
 import type { KnownStatement, Prepared, RowsPage, Waiter } from "./statements.ts"
 import * as Timestamp from "./timestamp.ts"
@@ -43,6 +45,8 @@ export interface Limits {
   readonly deadline?: number | undefined
   /** The session may be closing: this goes on with a result that was begun, and a close waits for it. */
   readonly goesOn?: boolean
+  /** The attempts before this one. */
+  readonly previous?: Previous | undefined
 }
 
 /** Turns what came back into what the fiber gets. */
@@ -54,7 +58,7 @@ export interface Resume<A, E> {
   (effect: Effect.Effect<A, CqlError | Schema.SchemaError | E>): void
 }
 
-interface FailedAttempt {
+export interface FailedAttempt {
   readonly host: Host
   readonly reason: Errors.Reason
   readonly durationMillis: number
@@ -64,16 +68,19 @@ const noNodes: ReadonlyArray<Host> = []
 
 const noWarnings: ReadonlyArray<string> = []
 
+const nothingForgotten: ReadonlyArray<KnownStatement> = []
+
 type Phase = Errors.ClientTimeout["phase"]
 
 export abstract class Operation<A, E = never> {
   protected readonly core: Core
   protected readonly shared: SharedClient
   protected readonly settings: Settings
+  protected readonly finish: Finish<A, E>
+  protected readonly deadline: number
   private readonly goesOn: boolean
-  private readonly finish: Finish<A, E>
   private readonly resume: Resume<A, E>
-  private readonly deadline: number
+  private readonly previous: Previous | undefined
   private timer: NodeJS.Timeout | undefined
   private request: Request<unknown> | undefined
   private timestamp: number | undefined
@@ -91,6 +98,8 @@ export abstract class Operation<A, E = never> {
     this.shared = core.shared
     this.settings = settings
     this.goesOn = limits.goesOn === true
+    this.previous = limits.previous
+    this.timestamp = limits.previous?.timestamp
     this.finish = finish
     this.resume = resume
     this.deadline = limits.deadline ?? performance.now() + settings.timeoutMillis
@@ -111,11 +120,17 @@ export abstract class Operation<A, E = never> {
   /** One for each attempt; `undefined` leaves the time of a write to the coordinator. */
   protected abstract makeRequest(timestamp: number | bigint | undefined): Request<RowsPage | null>
 
-  /** The statement that the node does not know any more, unless it was prepared there again already. */
-  protected abstract forgotten(host: Host, error: unknown): KnownStatement | undefined
+  /** What the node does not know any more; nothing when it was prepared there again already. */
+  protected abstract forgotten(host: Host, error: unknown): ReadonlyArray<KnownStatement>
 
   /** Binds the values once more, by what the server has declared anew; `false` when it has failed. */
   protected abstract bind(statement: KnownStatement, prepared: Prepared): boolean
+
+  /** Whether running it twice is the same as running it once: it says so, or it is proved. */
+  protected abstract isIdempotent(): boolean
+
+  /** The same once more, behind what was tried before. */
+  protected abstract repeat(limits: Limits, resume: Resume<A, E>): Operation<A, E>
 
   // --- admit
 
@@ -153,35 +168,25 @@ export abstract class Operation<A, E = never> {
   }
 
   /** Ends the waiting; `false` when nobody wants what was prepared any more, or there is nothing. */
-  protected isPrepared(error: unknown, prepared: Prepared | undefined): prepared is Prepared {
+  protected isPrepared(error: unknown, prepared: Prepared | undefined, text = this.text): prepared is Prepared {
     this.stopTimer()
     if (this.done) this.release()
-    else if (prepared === undefined) this.notPrepared(error)
+    else if (prepared === undefined) this.notPrepared(error, undefined, text)
     return !this.done && prepared !== undefined
   }
 
-  /** What is known of a statement may be old: asks the server anew, and gives nothing where it does not say. */
-  protected renew(statement: KnownStatement, then: (prepared: Prepared | undefined) => void): void {
-    this.prepares()
-    this.prepare(statement, (_, prepared) => {
-      this.stopTimer()
-      if (this.done) return this.release()
-      then(prepared)
-    })
-  }
-
   /** Whatever happened, the statement itself was not executed. Without an error there was no node to ask. */
-  private notPrepared(error: unknown, host?: Host): void {
+  private notPrepared(error: unknown, host?: Host, text = this.text): void {
     if (error === undefined) return this.fail(this.noHostAvailable())
     if (isTimeout(error)) {
-      return this.fail(Errors.clientTimeout("prepare", this.core.settings.attemptMillis), error, host?.address)
+      return this.fail(Errors.clientTimeout("prepare", this.core.settings.attemptMillis), error, host?.address, text)
     }
     const reason = this.reasonOf(error, host)
     if (wasNotSent(error)) return this.fail(this.noHostAvailable(reason), error)
     const unwritten = reason._tag === "ConnectionError"
       ? new Errors.ConnectionError({ written: false, message: reason.message })
       : reason
-    this.fail(unwritten, error, host?.address)
+    this.fail(unwritten, error, host?.address, text)
   }
 
   // --- attempt
@@ -195,9 +200,17 @@ export abstract class Operation<A, E = never> {
   private nextHost(): Host | undefined {
     const tried = this.failed?.map(({ host }) => host) ?? noNodes
     const { client } = this.shared
-    if (this.settings.node === undefined) return client.choose(this.route, tried)
+    if (this.settings.node === undefined) {
+      const untried = this.previous === undefined ? undefined : this.chooseUntried()
+      return untried ?? client.choose(this.route, tried)
+    }
     const host = client.node(this.settings.node)
     return host === undefined || !Nodes.isUsable(host) || tried.includes(host) ? undefined : host
+  }
+
+  /** One that no attempt has failed on, neither of this operation nor of those before it, as long as there is one. */
+  private chooseUntried(): Host | undefined {
+    return this.shared.client.choose(this.route, this.failedAttempts().map(({ host }) => host))
   }
 
   private send(host: Host): void {
@@ -226,8 +239,8 @@ export abstract class Operation<A, E = never> {
     if (response !== undefined) return this.succeed(host, response as Response<RowsPage | null>)
     // What comes after its time is for nobody, and is not worth reading.
     if (this.request !== undefined) this.request.abandoned = true
-    const forgotten = isUnprepared(error) ? this.forgotten(host, error) : undefined
-    if (forgotten !== undefined) return this.prepareAgain(forgotten, host)
+    const forgotten = isUnprepared(error) ? this.forgotten(host, error) : nothingForgotten
+    if (forgotten.length > 0) return this.prepareAgain(forgotten, host)
     if (isAboutRows(error)) return this.failWith(error, host)
     const reason = this.reasonOf(error, host)
     this.record(host, reason)
@@ -235,14 +248,23 @@ export abstract class Operation<A, E = never> {
     this.fail(reason, error, host.address)
   }
 
-  private prepareAgain(statement: KnownStatement, host: Host): void {
+  private prepareAgain(statements: ReadonlyArray<KnownStatement>, host: Host): void {
+    const ready = new Map<KnownStatement, Prepared>()
+    let waitingFor = statements.length
+    let failure: { readonly error: unknown } | undefined
     this.prepares()
-    prepareAgain(this.shared, statement, host, this.core.settings.attemptMillis, (error, prepared) => {
-      this.stopTimer()
-      if (this.done) return this.release()
-      if (prepared === undefined) return this.notPreparedAgain(host, error)
-      if (this.bind(statement, prepared)) this.send(host)
-    })
+    for (const statement of statements) {
+      prepareAgain(this.shared, statement, host, this.core.settings.attemptMillis, (error, prepared) => {
+        if (prepared === undefined) failure ??= { error }
+        else ready.set(statement, prepared)
+        waitingFor--
+        if (waitingFor > 0) return
+        this.stopTimer()
+        if (this.done) return this.release()
+        if (failure !== undefined) return this.notPreparedAgain(host, failure.error)
+        if (statements.every((known) => this.bind(known, ready.get(known)!))) this.send(host)
+      })
+    }
   }
 
   /** The server's word is final; a node that gave none is passed over, if there is another. */
@@ -288,8 +310,25 @@ export abstract class Operation<A, E = never> {
   }
 
   protected fail(reason: Errors.Reason, cause?: unknown, coordinator?: string, statement = this.text): void {
-    const attempts = this.failed?.map(describeAttempt)
-    this.settle(Exit.fail(Errors.make({ reason, statement, coordinator, attempts, cause })))
+    const failed = this.failedAttempts()
+    const error = Errors.make({ reason, statement, coordinator, attempts: failed.map(describeAttempt), cause })
+    this.settle(recover(error, {
+      core: this.core,
+      policy: this.settings.retry,
+      deadline: this.deadline,
+      isIdempotent: () => this.isIdempotent(),
+      hasUntried: () => this.settings.node === undefined && this.chooseUntried() !== undefined,
+      step: this.previous?.step,
+      again: (step) => this.again({ failed, timestamp: this.timestamp, step })
+    }))
+  }
+
+  private failedAttempts(): ReadonlyArray<FailedAttempt> {
+    return [...(this.previous?.failed ?? []), ...(this.failed ?? [])]
+  }
+
+  private again(previous: Previous): Effect.Effect<A, CqlError | Schema.SchemaError | E> {
+    return perform((resume) => this.repeat({ deadline: this.deadline, goesOn: true, previous }, resume))
   }
 
   /**
@@ -360,12 +399,22 @@ export abstract class Operation<A, E = never> {
     if (node !== undefined && client.node(node) === undefined) return unknownNode(node)
     const asked = node === undefined ? client.policy.localHosts() : [client.node(node)!]
     const nodes = Nodes.whyNone(asked, (host) => {
-      const attempt = this.failed?.find((attempt) => attempt.host === host)
+      const attempt = this.failedAttempts().findLast((attempt) => attempt.host === host)
       return (attempt?.reason ?? otherwise)?.message
     })
     return new Errors.NoHostAvailable({ nodes, message: whyNoHost(nodes) })
   }
 }
+
+/** Runs an operation; who is interrupted does not wait for it. */
+export const perform = <A, E>(
+  make: (resume: Resume<A, E>) => Operation<A, E>
+): Effect.Effect<A, CqlError | Schema.SchemaError | E> =>
+  Effect.callback((resume) => {
+    const operation = make(resume)
+    operation.start()
+    return Effect.sync(() => operation.abandon())
+  })
 
 const isUnprepared = (error: unknown): boolean => (error as { readonly code?: unknown }).code === 0x2500
 

@@ -27,6 +27,8 @@ export interface Query {
   /** The marker that each value is for; without them the values are in the order of the markers. */
   readonly names: ReadonlyArray<string> | undefined
   readonly schema: Schema.Constraint | undefined
+  /** What it says of itself as a part of a batch. */
+  readonly idempotent?: boolean | undefined
 }
 
 /** Which part of the result. */
@@ -37,7 +39,7 @@ export interface PageWanted extends Limits {
 }
 
 export class QueryOperation<A, E = never> extends Operation<A, E> {
-  private readonly query: Query
+  protected readonly query: Query
   private readonly wanted: PageWanted
   protected readonly statement: KnownStatement
   private bound: Buffer | undefined
@@ -73,33 +75,20 @@ export class QueryOperation<A, E = never> extends Operation<A, E> {
     if (prepared !== undefined) return this.encode(prepared)
     this.prepares()
     this.prepare(this.statement, (error, ready) => {
-      if (this.isPrepared(error, ready) && this.bind(this.statement, ready)) this.attempt()
+      if (this.isPrepared(error, ready)) this.encode(ready)
     })
   }
 
-  /** By what was declared some time ago: the table may have been made anew, so no value is refused for that alone. */
   private encode(prepared: Prepared): void {
-    const bound = encodeQuery(prepared, this.query)
-    if (this.accept(prepared, bound)) return this.attempt()
-    this.renew(this.statement, (renewed) => {
-      if (renewed === undefined) this.refuse(bound)
-      else if (this.bind(this.statement, renewed)) this.attempt()
-    })
+    if (this.bind(this.statement, prepared)) this.attempt()
   }
 
   protected bind(_: KnownStatement, prepared: Prepared): boolean {
     const bound = encodeQuery(prepared, this.query)
-    if (this.accept(prepared, bound)) return true
-    this.refuse(bound)
-    return false
-  }
-
-  private refuse({ cause, reason }: NotBound): void {
-    this.fail(reason, cause)
-  }
-
-  private accept(prepared: Prepared, bound: Buffer | NotBound): bound is Buffer {
-    if (!Buffer.isBuffer(bound)) return false
+    if (!Buffer.isBuffer(bound)) {
+      this.fail(bound.reason, bound.cause)
+      return false
+    }
     this.prepared = prepared
     this.bound = bound
     this.route = routeOf(prepared, bound)
@@ -124,10 +113,19 @@ export class QueryOperation<A, E = never> extends Operation<A, E> {
       : new ExecuteRequest(this.prepared.id, parameters, reader)
   }
 
-  protected forgotten(host: Host): KnownStatement | undefined {
-    if (this.preparedAgainOn === host) return undefined
+  protected isIdempotent(): boolean {
+    return this.settings.idempotent ?? this.statement.isIdempotent
+  }
+
+  protected repeat(limits: Limits, resume: Resume<A, E>): QueryOperation<A, E> {
+    const { core, finish, query, settings, wanted } = this
+    return new QueryOperation(core, query, settings, { ...wanted, ...limits }, finish, resume)
+  }
+
+  protected forgotten(host: Host): ReadonlyArray<KnownStatement> {
+    if (this.preparedAgainOn === host) return []
     this.preparedAgainOn = host
-    return this.statement
+    return [this.statement]
   }
 }
 
@@ -135,9 +133,25 @@ export class QueryOperation<A, E = never> extends Operation<A, E> {
 export class PrepareOperation extends QueryOperation<Prepared> {
   private readonly everywhere: boolean
 
-  constructor(core: Core, query: Query, settings: Settings, everywhere: boolean, resume: Resume<Prepared, never>) {
-    super(core, query, settings, {}, () => Effect.die("a statement that is prepared has no result"), resume)
+  constructor(
+    core: Core,
+    query: Query,
+    settings: Settings,
+    everywhere: boolean,
+    limits: Limits,
+    resume: Resume<Prepared, never>
+  ) {
+    super(core, query, settings, limits, () => Effect.die("a statement that is prepared has no result"), resume)
     this.everywhere = everywhere
+  }
+
+  protected override isIdempotent(): boolean {
+    return true
+  }
+
+  protected override repeat(limits: Limits, resume: Resume<Prepared, never>): PrepareOperation {
+    const { core, everywhere, query, settings } = this
+    return new PrepareOperation(core, query, settings, everywhere, limits, resume)
   }
 
   protected override makeReady(): void {
@@ -168,7 +182,7 @@ export class PrepareOperation extends QueryOperation<Prepared> {
 }
 
 /** Why a statement's values cannot be bound. */
-export interface NotBound {
+interface NotBound {
   readonly reason: Errors.Reason
   readonly cause: unknown
 }

@@ -18,7 +18,9 @@ import * as Errors from "../CqlError.ts"
 import type { BatchQuery } from "./batch.ts"
 import { BatchOperation } from "./batch.ts"
 import type { Core } from "./core.ts"
+import { maskPasswords } from "./mask.ts"
 import type { Finish, Outcome } from "./operation.ts"
+import { perform } from "./operation.ts"
 import type { PageWanted, Query } from "./query.ts"
 import { PrepareOperation, QueryOperation } from "./query.ts"
 import type { Settings } from "./settings.ts"
@@ -47,12 +49,7 @@ const request = <A, E = never>(
   settings: Settings,
   page: PageWanted,
   finish: Finish<A, E>
-): Effect.Effect<A, Failure | E> =>
-  Effect.callback((resume) => {
-    const operation = new QueryOperation(core, query, settings, page, finish, resume)
-    operation.start()
-    return Effect.sync(() => operation.abandon())
-  })
+): Effect.Effect<A, Failure | E> => perform((resume) => new QueryOperation(core, query, settings, page, finish, resume))
 
 /** More pages of a result that is collected: a close waits for them as for the first, where a stream would end. */
 const more = <A, E>(core: Core, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
@@ -217,7 +214,7 @@ export const oneRow = <A>(
     query,
     settings,
     Exit.succeed,
-    () => Exit.fail(new Cause.NoSuchElementError(`no row for: ${query.text}`))
+    () => Exit.fail(new Cause.NoSuchElementError(`no row for: ${maskPasswords(query.text)}`))
   )
 
 /** Whether a condition held, and the rows that were in the way. */
@@ -227,29 +224,48 @@ export interface AppliedOrNot<A> {
 }
 
 export const applied = <A>(core: Core, query: Query, settings: Settings): Effect.Effect<AppliedOrNot<A>, Failure> =>
-  request(core, query, settings, { reader: "outcome" }, (outcome) => toApplied<A>(query, outcome))
+  hasCondition(core, query)
+    ? request(core, query, settings, { reader: "outcome" }, (outcome) => toApplied<A>(query, outcome))
+    : Effect.fail(refusal(query.text, withoutCondition))
+
+const hasCondition = ({ shared }: Core, { text }: WithText): boolean => shared.statements.get(text).hasCondition
 
 interface WithText {
   readonly text: string
 }
 
-export const toApplied = <A>(query: WithText, { page }: Outcome): Effect.Effect<AppliedOrNot<A>, Failure> => {
+const toApplied = <A>(query: WithText, { page }: Outcome): Effect.Effect<AppliedOrNot<A>, Failure> => {
   const applied = page?.applied
-  if (page === null || applied === undefined) return Effect.fail(refusal(query.text, withoutCondition))
+  if (page === null || applied === undefined) return Effect.fail(refusal(query.text, withoutOutcome))
   return Effect.map(decodeRows<A>(page), (rows) => ({ applied, rows }))
 }
 
+/** The outcome of a condition must not be lost because nobody asked for it. */
 export const batch = <A>(
   core: Core,
   query: BatchQuery,
   settings: Settings,
-  finish: Finish<A>
+  finish: (outcome: Outcome) => A
 ): Effect.Effect<A, Failure> =>
-  Effect.callback((resume) => {
-    const operation = new BatchOperation(core, query, settings, {}, finish, resume)
-    operation.start()
-    return Effect.sync(() => operation.abandon())
-  })
+  query.queries.some((item) => hasCondition(core, item))
+    ? Effect.fail(refusal(query.text, outcomeWouldBeLost))
+    : performBatch(core, query, settings, (outcome) => Exit.succeed(finish(outcome)))
+
+export const batchApplied = <A>(
+  core: Core,
+  query: BatchQuery,
+  settings: Settings
+): Effect.Effect<AppliedOrNot<A>, Failure> =>
+  query.queries.some((item) => hasCondition(core, item))
+    ? performBatch(core, query, settings, (outcome) => toApplied<A>(query, outcome))
+    : Effect.fail(refusal(query.text, withoutCondition))
+
+const performBatch = <A>(
+  core: Core,
+  query: BatchQuery,
+  settings: Settings,
+  finish: Finish<A>
+): Effect.Effect<A, Failure> => perform((resume) => new BatchOperation(core, query, settings, {}, finish, resume))
 
 /** Prepares a statement anew and does not run it. */
 export const prepareOnly = (
@@ -258,22 +274,16 @@ export const prepareOnly = (
   settings: Settings,
   where: "anywhere" | "everywhere"
 ): Effect.Effect<Prepared, CqlError> =>
-  Effect.callback<Prepared, Failure>((resume) => {
-    const operation = new PrepareOperation(core, query, settings, where === "everywhere", resume)
-    operation.start()
-    return Effect.sync(() => operation.abandon())
-  }).pipe(Effect.catchTag("SchemaError", Effect.die))
+  perform<Prepared, never>((resume) => new PrepareOperation(core, query, settings, where === "everywhere", {}, resume))
+    .pipe(Effect.catchTag("SchemaError", Effect.die))
 
-/** The outcome of a condition must not be lost because nobody asked for it. */
-export const noOutcome = (query: WithText, { page }: Outcome): Effect.Effect<void, CqlError> =>
-  page?.applied === undefined ? Effect.void : Effect.fail(refusal(query.text, outcomeIsLost))
+const withoutCondition = ".applied is for statements with a condition (IF), and this one has none"
 
-const withoutCondition = ".applied is for statements with a condition (IF); this one has none, and was executed"
+const withoutOutcome = "the server has executed it and told no outcome of a condition"
 
-const outcomeIsLost =
-  "a batch with a condition (IF) was executed, and whether it was applied is lost: take .applied of it"
+const outcomeWouldBeLost = "a batch with a condition (IF) has an outcome, which would be lost: take .applied of it"
 
-const refusal = (statement: string, message: string): CqlError =>
+export const refusal = (statement: string, message: string): CqlError =>
   Errors.make({ reason: new Errors.InvalidQuery({ message }), statement })
 
 export interface PagingOptions {

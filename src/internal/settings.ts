@@ -4,6 +4,8 @@
 import * as Duration from "effect/Duration"
 import type { Consistency } from "./consistency.ts"
 import * as Consistencies from "./consistency.ts"
+import type { Policy } from "./retryPolicy.ts"
+import * as Retries from "./retryPolicy.ts"
 
 export interface StatementOptions {
   readonly consistency?: Consistency | undefined
@@ -18,6 +20,7 @@ export interface StatementOptions {
   readonly customPayload?: CustomPayload | undefined
   readonly node?: string | undefined
   readonly profile?: string | undefined
+  readonly retry?: Policy | undefined
 }
 
 export interface CustomPayload {
@@ -42,6 +45,7 @@ export interface Settings {
   readonly tracing: boolean
   readonly customPayload: CustomPayload | undefined
   readonly node: string | undefined
+  readonly retry: Policy
 }
 
 /** What a session's statements have that say nothing else. */
@@ -62,7 +66,8 @@ const base: Settings = {
   timestamp: undefined,
   tracing: false,
   customPayload: undefined,
-  node: undefined
+  node: undefined,
+  retry: Retries.standard
 }
 
 export const defaults = (options: DefaultOptions | undefined, profiles: Profiles): Settings => ({
@@ -94,5 +99,6 @@ const over = (under: Settings, options: StatementOptions): Settings => ({
   timestamp: options.timestamp ?? under.timestamp,
   tracing: options.tracing ?? under.tracing,
   customPayload: options.customPayload ?? under.customPayload,
-  node: options.node ?? under.node
+  node: options.node ?? under.node,
+  retry: options.retry ?? under.retry
 })

@@ -20,7 +20,6 @@ import * as Info from "./executionInfo.ts"
 import type { CheckReport } from "./inspect.ts"
 import { inspect } from "./inspect.ts"
 import { maskPasswords } from "./mask.ts"
-import type { Outcome } from "./operation.ts"
 import type { Query } from "./query.ts"
 import * as Run from "./run.ts"
 import type { Settings, StatementOptions } from "./settings.ts"
@@ -138,14 +137,20 @@ export class StatementImpl extends StatementBase implements Template.Fragment {
     return this.template.values
   }
 
-  /** As a part of another statement its values have no names. */
+  /** Why it cannot be a part of another statement, which would lose its options and the names of its values. */
   get problem(): Reason | undefined {
-    return this.refused?.reason ?? (this.request === undefined ? undefined : isNoFragment)
+    if (this.refused !== undefined) return this.refused.reason
+    if (this.request !== undefined) return hasNames
+    return this.options.length > 0 ? hasOptions : undefined
   }
 
   get query(): Query {
     const { text, values } = this.template
-    return { text, values, names: this.request?.names, schema: this.schema }
+    return { text, values, names: this.request?.names, schema: this.schema, idempotent: this.saysIdempotent }
+  }
+
+  private get saysIdempotent(): boolean | undefined {
+    return this.options.findLast(({ idempotent }) => idempotent !== undefined)?.idempotent
   }
 
   /** The text alone: what is bound is in nothing that is printed. */
@@ -225,8 +230,12 @@ export class StatementImpl extends StatementBase implements Template.Fragment {
   }
 }
 
-const isNoFragment: Reason = new Errors.InvalidQuery({
+const hasNames: Reason = new Errors.InvalidQuery({
   message: "a statement of cql.statement cannot be a part of another, for its markers have names"
+})
+
+const hasOptions: Reason = new Errors.InvalidQuery({
+  message: "a statement with options cannot be a part of another: give them to the whole"
 })
 
 const held: Applied<never> = { applied: true }
@@ -242,7 +251,7 @@ const currentRows = <A>({ applied, rows }: Run.AppliedOrNot<A>): Applied<Readonl
 const BatchBase: EffectClass<void> = classOf(Effectable.Prototype<BatchImpl>({
   label: "Batch",
   evaluate(fiber) {
-    return this.run(fiber, (outcome) => Run.noOutcome(this, outcome))
+    return this.run(fiber, (core, settings) => Run.batch(core, this, settings, () => undefined))
   }
 }))
 
@@ -291,7 +300,7 @@ export class BatchImpl extends BatchBase implements Batches.BatchQuery {
 
   get applied(): Effect.Effect<Applied<ReadonlyArray<unknown>>, Failure> {
     return Effect.withFiber((fiber) =>
-      this.run(fiber, (outcome) => Effect.map(Run.toApplied(this, outcome), currentRows))
+      Effect.map(this.run(fiber, (core, settings) => Run.batchApplied(core, this, settings)), currentRows)
     )
   }
 
@@ -299,25 +308,27 @@ export class BatchImpl extends BatchBase implements Batches.BatchQuery {
     return Effect.withFiber((fiber) =>
       this.run(
         fiber,
-        (outcome, core, settings) => Effect.as(Run.noOutcome(this, outcome), Info.make(core, settings, [outcome]))
+        (core, settings) => Run.batch(core, this, settings, (outcome) => Info.make(core, settings, [outcome]))
       )
     )
   }
 
   run<A>(
     fiber: AnyFiber,
-    finish: (outcome: Outcome, core: Core, settings: Settings) => Effect.Effect<A, Failure>
+    how: (core: Core, settings: Settings) => Effect.Effect<A, Failure>
   ): Effect.Effect<A, Failure> {
     if (this.refused !== undefined) return Effect.fail(this.refused)
     const { resolve } = this.statements[0]!
     return runOn(fiber, resolve, this.options, (core, settings) => {
-      if (this.statements.some((statement) => statement.resolve !== resolve && statement.resolve(fiber) !== core)) {
-        return Effect.fail(refusal(this.text, "the statements of a batch belong to one session; these to several"))
-      }
-      return Run.batch(core, this, settings, (outcome) => finish(outcome, core, settings))
+      const isOfOne = this.statements.every(
+        (statement) => statement.resolve === resolve || statement.resolve(fiber) === core
+      )
+      return isOfOne ? how(core, settings) : Effect.fail(Run.refusal(this.text, ofSeveralSessions))
     })
   }
 }
+
+const ofSeveralSessions = "the statements of a batch belong to one session; these to several"
 
 const problemOfBatch = (statements: ReadonlyArray<StatementImpl>, type: BatchType): CqlError | undefined => {
   const unknown = Check.problem([Check.oneOf("type", type, Batches.batchTypes)])
@@ -334,10 +345,7 @@ const isAboutSending = (options: StatementOptions): boolean =>
   Object.entries(options).some(([name, value]) => name !== "idempotent" && value !== undefined)
 
 const optionsOfItem = (type: BatchType, statements: ReadonlyArray<StatementImpl>): CqlError =>
-  refusal(
+  Run.refusal(
     Batches.textOf(type, statements.map(({ text }) => text)),
     "a statement of the batch has options of its own, which cannot be sent: give them to the batch"
   )
-
-const refusal = (statement: string, message: string): CqlError =>
-  Errors.make({ reason: new Errors.InvalidQuery({ message }), statement })

@@ -11,6 +11,8 @@ import * as Encoder from "./codec/Encoder.ts"
 import * as Metadata from "./codec/Metadata.ts"
 import type { RowDecoder } from "./codec/RowSchema.ts"
 import * as RowSchema from "./codec/RowSchema.ts"
+import { isIdempotent } from "./cql/idempotence.ts"
+import { tokenize } from "./cql/tokens.ts"
 import type { Host } from "./driver/inside.ts"
 import type { PreparedResult } from "./driver/requests.ts"
 
@@ -69,11 +71,30 @@ export class KnownStatement {
   /** The same for a node that has forgotten it. */
   readonly preparingOn = new Map<Host, Array<Waiter>>()
   used = true
+  private idempotent: boolean | undefined
+  private conditional: boolean | undefined
   // Weak: a schema that is made anew for every call must not pile up here.
   private readonly readers = new WeakMap<object, Readers>()
 
   constructor(text: string) {
     this.text = text
+  }
+
+  schemaChanged(): void {
+    this.prepared = undefined
+    this.idempotent = undefined
+  }
+
+  /** Proved by its text and the types of its parameters, when somebody asks for the first time. */
+  get isIdempotent(): boolean {
+    this.idempotent ??= isIdempotent(this.text, this.prepared?.parameters.map(({ type }) => type))
+    return this.idempotent
+  }
+
+  /** Whether it is a lightweight transaction: no other statement has this word where it is no part of a name or a text. */
+  get hasCondition(): boolean {
+    this.conditional ??= tokenize(this.text).some(({ kind, text }) => kind === "word" && text.toUpperCase() === "IF")
+    return this.conditional
   }
 
   /** Rows by `schema`, or plain ones: compiled when the first page of a shape comes, then the same function. */
@@ -139,12 +160,15 @@ const outcomeShape = (
 
 /** A lightweight transaction answers `[applied]`, and where it is false the row, or rows, that were in the way. */
 const outcomeReader = (schema: Schema.Constraint | undefined): RowsReader => {
-  const shapes = new Metadata.ShapeCache((columns) => outcomeShape(schema, columns))
+  // One for each answer: racers are told both in turn.
+  const applied = new Metadata.ShapeCache((columns) => outcomeShape(schema, columns))
+  const notApplied = new Metadata.ShapeCache((columns) => outcomeShape(schema, columns))
   return (buffer, offset) => {
+    const shapes = Metadata.readRowsHeader(buffer, offset).columnCount === 1 ? applied : notApplied
     const { rowsOffset, shape } = shapes.read(buffer, offset)
-    const applied = shape.readApplied?.(buffer, rowsOffset, 1)[0]?.applied
-    const decoder = applied === false ? shape.current() : nothingToRead
-    return { rows: decoder.rows(buffer, rowsOffset), pageState: undefined, decoder, applied }
+    const held = shape.readApplied?.(buffer, rowsOffset, 1)[0]?.applied
+    const decoder = held === false ? shape.current() : nothingToRead
+    return { rows: decoder.rows(buffer, rowsOffset), pageState: undefined, decoder, applied: held }
   }
 }
 
@@ -170,6 +194,16 @@ export class Statements {
     return statement
   }
 
+  /**
+   * What a keyspace's statements were prepared as may not be so any more; without one, any. A table that was made anew
+   * with other types has statements of the same id, so a server would take values of the old types for the new ones.
+   */
+  schemaChanged(keyspace: string | undefined): void {
+    for (const statement of this.known.values()) {
+      if (keyspace === undefined || statement.prepared?.keyspace === keyspace) statement.schemaChanged()
+    }
+  }
+
   /** Takes back one that was forgotten in the meantime, unless its text is known by another. */
   keep(statement: KnownStatement): void {
     if (!this.known.has(statement.text)) this.add(statement)
@@ -185,11 +219,13 @@ export class Statements {
   }
 
   /** Whether what the server says of a text each time is to be logged now: once in a while is enough. */
-  mayWarn(text: string): boolean {
+  mayWarn(text: string, warning: string): boolean {
     const now = performance.now()
-    if (now - (this.warnedAt.get(text) ?? -Infinity) < warnEveryMillis) return false
+    // Its beginning: what follows may be a count that is another each time.
+    const key = `${warning.slice(0, 20)}\n${text}`
+    if (now - (this.warnedAt.get(key) ?? -Infinity) < warnEveryMillis) return false
     if (this.warnedAt.size >= this.limit) this.warnedAt.clear()
-    this.warnedAt.set(text, now)
+    this.warnedAt.set(key, now)
     return true
   }
 

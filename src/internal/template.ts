@@ -5,6 +5,7 @@
  * was called unsafe by whoever wrote it. What makes them is in fragments.ts.
  */
 import * as Effect from "effect/Effect"
+import { NodeInspectSymbol } from "effect/Inspectable"
 import * as Option from "effect/Option"
 import { hasProperty } from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
@@ -68,7 +69,7 @@ export const make = (strings: TemplateStringsArray, values: ReadonlyArray<unknow
 export const ofText = (text: string, values: ReadonlyArray<unknown> = [], problem?: Reason): Template => ({
   text,
   values,
-  problem: asError(problem ?? useIsRefused(text), text)
+  problem: asError(problem ?? problemOfText(text), text)
 })
 
 const asError = (reason: Reason | undefined, statement: string): CqlError | undefined =>
@@ -84,7 +85,7 @@ const callSite = (strings: TemplateStringsArray): CallSite => {
   let site = callSites.get(strings)
   if (site === undefined) {
     const text = strings.join("?")
-    site = { text, problem: asError(useIsRefused(text), text), spliced: undefined }
+    site = { text, problem: asError(problemOfText(text), text), spliced: undefined }
     callSites.set(strings, site)
   }
   return site
@@ -127,7 +128,7 @@ export const bind = (values: ReadonlyArray<unknown>, names?: ReadonlyArray<strin
 const spliceText = (site: CallSite, strings: TemplateStringsArray, parts: ReadonlyArray<string>): Spliced => {
   if (site.spliced !== undefined && areSame(site.spliced.parts, parts)) return site.spliced
   const text = String.raw({ raw: strings }, ...parts)
-  site.spliced = { parts, text, refused: useIsRefused(text) }
+  site.spliced = { parts, text, refused: problemOfText(text) }
   return site.spliced
 }
 
@@ -139,12 +140,30 @@ export const areSame = (left: ReadonlyArray<string>, right: ReadonlyArray<string
   return true
 }
 
-export const fragment = (text: string, parameters: ReadonlyArray<unknown>, problem?: Reason): Fragment => ({
-  [FragmentTypeId]: FragmentTypeId,
-  text,
-  parameters,
-  problem
-})
+/** What is bound in it is in nothing that is printed. */
+class FragmentImpl implements Fragment {
+  readonly [FragmentTypeId]: FragmentTypeId = FragmentTypeId
+  readonly text: string
+  readonly parameters: ReadonlyArray<unknown>
+  readonly problem: Reason | undefined
+
+  constructor(text: string, parameters: ReadonlyArray<unknown>, problem: Reason | undefined) {
+    this.text = text
+    this.parameters = parameters
+    this.problem = problem
+  }
+
+  toJSON(): unknown {
+    return { _id: "effect-cassandra/Fragment", text: this.text }
+  }
+
+  [NodeInspectSymbol](): unknown {
+    return this.toJSON()
+  }
+}
+
+export const fragment = (text: string, parameters: ReadonlyArray<unknown>, problem?: Reason): Fragment =>
+  new FragmentImpl(text, parameters, problem)
 
 /** A text that is wrong whatever is bound to it. */
 export const malformed = (message: string): Reason => new Errors.InvalidQuery({ message })
@@ -154,11 +173,14 @@ const comments = String.raw`(?:\s|--[^\n]*\n|//[^\n]*\n|/\*[^*]*\*+(?:[^/*][^*]*
 
 const isUse = new RegExp(`^${comments}use\\s`, "i")
 
-/** It would move every statement of every session on this client to another keyspace. */
-const useIsRefused = (text: string): Reason | undefined =>
-  isUse.test(text)
+const problemOfText = (text: string): Reason | undefined => {
+  // It would be sent as another character.
+  if (!text.isWellFormed()) return malformed("the text has half of a surrogate pair, which has no UTF-8 form")
+  // It would move every statement of every session on this client to another keyspace.
+  return isUse.test(text)
     ? malformed("USE is refused: a session has one keyspace; name another with cql.ident(keyspace, table)")
     : undefined
+}
 
 export interface Mismatch {
   readonly index: number

@@ -11,13 +11,15 @@ export const logWarnings = (
   warnings: ReadonlyArray<string>,
   schemaInAgreement?: boolean | undefined
 ): Effect.Effect<void> => {
-  if (schemaInAgreement === false) return log(text, [notInAgreement, ...warnings])
-  return warnings.length > 0 && statements.mayWarn(text) ? log(text, warnings) : Effect.void
+  const due = warnings.filter((warning) => statements.mayWarn(text, warning))
+  return log(text, schemaInAgreement === false ? [notInAgreement, ...due] : due)
 }
 
 const notInAgreement = "the schema was changed, and not every node has told in time that it knows"
 
 const log = (text: string, warnings: ReadonlyArray<string>): Effect.Effect<void> =>
-  Effect.forEach(warnings, (warning) => Effect.logWarning(warning), { discard: true }).pipe(
-    Effect.annotateLogs({ statement: maskPasswords(text) })
-  )
+  warnings.length === 0 ?
+    Effect.void :
+    Effect.forEach(warnings, (warning) => Effect.logWarning(warning), { discard: true }).pipe(
+      Effect.annotateLogs({ statement: maskPasswords(text) })
+    )

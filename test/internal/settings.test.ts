@@ -9,6 +9,7 @@ import * as Check from "../../src/internal/check.ts"
 import * as Consistencies from "../../src/internal/consistency.ts"
 import type { SharedClient } from "../../src/internal/core.ts"
 import { Core } from "../../src/internal/core.ts"
+import * as Retries from "../../src/internal/retryPolicy.ts"
 import type { DefaultOptions, Profiles, Settings, StatementOptions } from "../../src/internal/settings.ts"
 import * as Settle from "../../src/internal/settings.ts"
 import * as Timestamp from "../../src/internal/timestamp.ts"
@@ -39,7 +40,8 @@ const defaults: Settings = {
   timestamp: undefined,
   tracing: false,
   customPayload: undefined,
-  node: undefined
+  node: undefined,
+  retry: Retries.standard
 }
 
 describe("a statement of which nothing is said", () => {
@@ -61,6 +63,8 @@ describe("a statement of which nothing is said", () => {
 
 type Said = Omit<StatementOptions, "profile">
 
+const policies = Array.from({ length: 20 }, (): Retries.Policy => ({ ...Retries.none }))
+
 const payloads = Array.from({ length: 20 }, (_, n) => ({ level: new Uint8Array([n]) }))
 
 /** Options that tell a level from every other, as far as they have so many values. */
@@ -75,7 +79,8 @@ const optionsOf = (n: number): Required<Said> => ({
   timestamp: n % 2 === 0 ? 400 + n : BigInt(-400 - n),
   tracing: n % 2 === 0,
   customPayload: payloads[n]!,
-  node: `10.0.0.${n}:9042`
+  node: `10.0.0.${n}:9042`,
+  retry: policies[n]!
 })
 
 const settingsOfLevel = (n: number): Omit<Settings, "clientTimestamps"> => ({
@@ -89,7 +94,8 @@ const settingsOfLevel = (n: number): Omit<Settings, "clientTimestamps"> => ({
   timestamp: n % 2 === 0 ? 400 + n : BigInt(-400 - n),
   tracing: n % 2 === 0,
   customPayload: payloads[n],
-  node: `10.0.0.${n}:9042`
+  node: `10.0.0.${n}:9042`,
+  retry: policies[n]!
 })
 
 const settingOf: { readonly [option in keyof Said]-?: keyof Settings } = {
@@ -103,7 +109,8 @@ const settingOf: { readonly [option in keyof Said]-?: keyof Settings } = {
   timestamp: "timestamp",
   tracing: "tracing",
   customPayload: "customPayload",
-  node: "node"
+  node: "node",
+  retry: "retry"
 }
 
 const optionNames = Object.keys(settingOf) as ReadonlyArray<keyof Said>

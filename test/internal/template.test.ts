@@ -3,7 +3,7 @@
  * given here, so nothing can have been sent.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { cql, CqlError, CqlType, type Session, type Statement } from "effect-cassandra"
+import { cql, CqlError, CqlType, type Session, Statement } from "effect-cassandra"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -11,6 +11,8 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
+import { inspect } from "node:util"
+import { implementation } from "../../src/Statement.ts"
 
 const secret = "correct horse battery staple"
 
@@ -85,12 +87,34 @@ describe("a template", () => {
     assert.notStrictEqual(statement({ a: 1, b: 1 }, { id: 1 }), statement({ b: 1, a: 1 }, { id: 1 }))
   })
 
+  it("half of a surrogate pair in the text is refused, for it would be sent as another character", () => {
+    for (const half of ["\ud83d", "\udc00"]) {
+      assert.include(refusalOf(cql`INSERT ${cql.unsafe(`'${half}'`)}`).message, "surrogate")
+      assert.include(refusalOf(cql.statement({ text: `INSERT '${half}'` })).message, "surrogate")
+    }
+  })
+
+  it("a statement with options is refused as a part of another, which would lose them", () => {
+    const part = cql`id = ${1}`.pipe(Statement.withOptions({ consistency: "all" }))
+    assert.include(refusalOf(cql`SELECT ${part}`).message, "options")
+    assert.include(refusalOf(cql`SELECT ${cql.and([part])}`).message, "options")
+  })
+
+  it("what is printed of a fragment has none of its values", () => {
+    const row = { a: secret }
+    for (const part of [cql.insert(row), cql.set(row), cql.and(row), cql`a = ${secret}`]) {
+      for (const printed of [inspect(part, { depth: 9 }), JSON.stringify(part)]) {
+        assert.notInclude(printed, secret)
+        assert.include(printed, "a")
+      }
+    }
+  })
+
   it("USE is refused after any comments, and with any way to write it", () => {
     for (const text of ["USE ks", "/***/ use ks", "/* a * / **/ -- b\n// c\n USE \"ks\""]) {
       assert.include(refusalOf(cql`${cql.unsafe(text)}`).message, "USE is refused")
     }
-    const { problem } = cql.unsafe("/* USE ks */ SELECT 1")
-    assert.isUndefined(problem)
+    assert.isUndefined(implementation(cql`${cql.unsafe("/* USE ks */ SELECT 1")}`).refused)
   })
 
   it("has names in quotes that they cannot end", () => {
@@ -180,7 +204,7 @@ describe("what is refused before anything is sent", () => {
         assert.include(queryProblemOf(fragment), "a name must be")
       }
     }
-    assert.isUndefined(cql.ident("x".repeat(65535)).problem)
+    assert.isUndefined(implementation(cql`${cql.ident("x".repeat(65535))}`).refused)
   })
 
   it("a fragment without text where a value or a condition belongs", () => {

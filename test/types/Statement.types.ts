@@ -12,7 +12,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { expectTypeOf } from "vitest"
-import type { CqlError } from "../../src/index.ts"
+import type { CqlError, CqlRetry } from "../../src/index.ts"
 import { cql, CqlStream, CqlType, Session, Statement } from "../../src/index.ts"
 
 class User extends Schema.Class<User>("User")({ id: CqlType.Uuid, name: Schema.String }) {}
@@ -186,6 +186,7 @@ export const options = () => {
     readonly tracing?: boolean | undefined
     readonly customPayload?: Readonly<Record<string, Uint8Array | null>> | undefined
     readonly node?: string | undefined
+    readonly retry?: CqlRetry.Policy | undefined
     readonly profile?: string | undefined
   }>()
 }

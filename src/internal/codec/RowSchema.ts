@@ -14,6 +14,7 @@ import type { NullInRow, RowField, RowShape, RowsReader } from "./Decoder.ts"
 import { compileRows } from "./Decoder.ts"
 import { acceptsNull, describe, fit, isCheckedBefore, isOnlyChecked, mismatch } from "./fit.ts"
 import { kindOf } from "./kindOf.ts"
+import { leaveOut } from "./optionalFields.ts"
 import { classShape } from "./rowClass.ts"
 import { compile } from "./schemaCompiler.ts"
 
@@ -40,7 +41,8 @@ export const make = <S extends Schema.Constraint>(
   const { construct, struct } = classShape(schema) ?? { struct: schema.ast, construct: undefined }
   const proof = proveFields(struct, result)
   if (proof === undefined) {
-    return { rows: compileRows(columns, plainShape(encoded, result)), decode: decodeRows(struct, construct, columns) }
+    const rows = withoutAbsent(compileRows(columns, plainShape(encoded, result)), encoded)
+    return { rows, decode: decodeRows(struct, construct, columns) }
   }
   return proof.unproved.length === 0
     ? { rows: compileRows(columns, { fields: proof.fields, construct }), decode: undefined }
@@ -85,8 +87,16 @@ const problemOf = (name: string, ast: SchemaAST.AST, { columns, positions }: Res
   }
   if (SchemaAST.isOptional(ast)) return undefined
   const present = columns.map((column) => column.name).join(", ")
-  const hint = positions.has("[applied]") ? "; take .applied of a statement with a condition" : ""
+  const hint = hintFor(columns.some((column) => column.name === "[applied]"), positions.has("[applied]"))
   return `column ${JSON.stringify(name)}: the schema expects ${describe(ast)}, the result has only ${present}${hint}`
+}
+
+/** Of the outcome of a condition: asked for as rows, or with a schema of more than it answers. */
+const hintFor = (isOutcome: boolean, asRow: boolean): string => {
+  if (!isOutcome) return ""
+  return asRow
+    ? "; take .applied of a statement with a condition"
+    : "; it was not applied, and a condition answers no columns but those that it names"
 }
 
 /** What a schema says of one name, beside a type of the server's. */
@@ -209,6 +219,16 @@ const plainShape = (encoded: SchemaAST.AST, { columns, positions }: Result): Row
     fields.push({ name, column, nullable: type === undefined || !needsEmpty(type, columns[column]!) })
   }
   return { fields }
+}
+
+const withoutAbsent = (read: RowsReader<unknown>, encoded: SchemaAST.AST): RowsReader<unknown> => {
+  const prepare = leaveOut(encoded)
+  if (prepare === undefined) return read
+  return (buf, offset, most) => {
+    const rows = read(buf, offset, most)
+    rows.forEach(prepare)
+    return rows
+  }
 }
 
 type DecodeRow = (row: unknown) => Effect.Effect<any, SchemaIssue.Issue, any>

@@ -15,7 +15,8 @@ import type {
   FrameFlags,
   Host,
   Parser,
-  Pool
+  Pool,
+  SchemaChange
 } from "./inside.ts"
 import { missingParts } from "./inside.ts"
 import * as Nodes from "./nodes.ts"
@@ -64,7 +65,7 @@ export interface Settle<A> {
 
 /** A response to one of the driver's own kinds of result, which `readOwnResponses` left to it. */
 interface DriverResponse {
-  readonly schemaChange?: unknown
+  readonly schemaChange?: SchemaChange
   readonly flags?: FrameFlags
 }
 
@@ -83,13 +84,15 @@ export class DriverClient {
   readonly raw: Client
   readonly keyspace: string | undefined
   readonly policy: LocalPolicy
+  /** Told of the keyspace that was changed, by whomever; of none when a change may have been missed. */
+  onSchemaChange: (keyspace: string | undefined) => void = () => undefined
   private readonly sockets = new Set<Socket>()
   private readonly hosts = new Set<Host>()
   private readonly pauses = new Map<NodeJS.Timeout, () => void>()
   private ringIsOld = false
   private connecting: Promise<void> | undefined
   private closing: Promise<void> | undefined
-  private isClosing = false
+  isClosing = false
   /** One object for all requests: a connection reads it while `sendStream` runs and never again. */
   private readonly sendOptions = {
     millis: 0,
@@ -212,6 +215,7 @@ export class DriverClient {
         schemaInAgreement
       })
     if (response.schemaChange === undefined) return answer()
+    this.onSchemaChange(response.schemaChange.keyspace)
     // The statement itself has succeeded by now: neither a failure to agree nor one to agree in time is its failure.
     const agreed = this.raw.handleSchemaAgreementAndRefresh(connection, response.schemaChange).catch(() => false)
     void atMost(timeoutMillis, agreed).then((inTime) => answer(inTime === true))
@@ -374,6 +378,15 @@ export class DriverClient {
       }
       return connection
     }
+    const handleSchemaChange = control._nodeSchemaChangeHandler
+    control._nodeSchemaChangeHandler = (event) => {
+      this.onSchemaChange(event.keyspace)
+      handleSchemaChange.call(control, event)
+    }
+    // Nobody tells of what was changed between two control connections.
+    control.on("newConnection", (error: unknown) => {
+      if (error === null || error === undefined) this.onSchemaChange(undefined)
+    })
     recoverOneAtATime(control, {
       plan: () => this.policy.plan(),
       pause: (millis) => this.pause(millis),

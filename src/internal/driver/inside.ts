@@ -117,6 +117,10 @@ export interface QueryPlan {
   readonly next: () => { readonly done: boolean; readonly value: Host }
 }
 
+export interface SchemaChange {
+  readonly keyspace: string
+}
+
 export interface ControlConnection extends EventEmitter {
   readonly hosts: HostMap
   readonly options: unknown
@@ -134,6 +138,7 @@ export interface ControlConnection extends EventEmitter {
   readonly _refreshHosts: (initializing: boolean, isReconnecting: boolean) => Promise<void>
   readonly _registerToConnectionEvents: () => Promise<void>
   readonly _setHealthListeners: (host: Host, connection: Connection) => void
+  _nodeSchemaChangeHandler: (event: SchemaChange) => void
 }
 
 export interface Metadata {
@@ -172,6 +177,7 @@ export const missingParts = (client: Client, connection: ConnectionClass): Reado
     ["ControlConnection._refreshHosts", typeof control?._refreshHosts === "function"],
     ["ControlConnection._registerToConnectionEvents", typeof control?._registerToConnectionEvents === "function"],
     ["ControlConnection._setHealthListeners", typeof control?._setHealthListeners === "function"],
+    ["ControlConnection._nodeSchemaChangeHandler", typeof control?._nodeSchemaChangeHandler === "function"],
     ["Metadata.buildTokens", typeof client.metadata?.buildTokens === "function"],
     ["ControlConnection._initializeConnection", typeof control?._initializeConnection === "function"],
     ["Metadata.compareSchemaVersions", typeof client.metadata?.compareSchemaVersions === "function"],
