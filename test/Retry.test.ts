@@ -17,9 +17,9 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import * as Errors from "../src/CqlError.ts"
-import { CqlError, CqlRetry, CqlStream, type Session, Statement } from "../src/index.ts"
+import { CqlError, CqlRetry, CqlStream, Session, Statement } from "../src/index.ts"
 import * as Reply from "./support/Reply.ts"
-import { connect, reasonOf } from "./support/scripted.ts"
+import { connect, hold, reasonOf, untilNode } from "./support/scripted.ts"
 import * as ScriptedServer from "./support/ScriptedServer.ts"
 import * as TcpListener from "./support/TcpListener.ts"
 
@@ -280,7 +280,7 @@ const tryOut = Effect.fnUntraced(function*(
 ) {
   const all = yield* opened(nodes, {
     attemptTimeout: reply === Reply.silence ? "250 millis" : "1 minute",
-    connectionsPerNode: enoughConnections
+    connectionsPerNode: reply._tag === "Response" ? 1 : enoughConnections
   })
   yield* prepareEverywhere(all)
   failFirst(all.servers, times, reply)
@@ -490,6 +490,18 @@ describe("preparing", () => {
           assert.lengthOf(new Set(nodesOf(asks(all.servers)).slice(0, 3)), 3)
           assert.lengthOf(all.servers.received(/^INSERT/), 1)
         }))
+
+      for (const times of [1, 2, 3]) {
+        it.live(`${what}, ${fault} ${times} times on a node that is alone, is tried again, idempotent or not`, () =>
+          Effect.gen(function*() {
+            const all = yield* openedForPreparing(1)
+            failPrepares(all, times, reply)
+            yield* hurried().during(plain(all.cql))
+            assert.lengthOf(asks(all.servers), times + 1)
+            assert.lengthOf(all.servers.received(/^INSERT/), 1)
+            yield* assertIdle(all)
+          }))
+      }
 
       it.live(`${what}, ${fault} always, executes nothing, and the error says so`, () =>
         Effect.gen(function*() {
@@ -897,7 +909,7 @@ describe("the time of a further attempt", () => {
       assert.deepStrictEqual(error.attempts.map(({ outcome }) => outcome), inputs)
     }))
 
-  it.live("ends with the statement's timeout, where the schedule does not, and the error is that of the last attempt", () =>
+  it.live("ends with the statement's timeout, where the schedule does not, and the error has all attempts", () =>
     Effect.gen(function*() {
       const all = yield* opened(1)
       failFirst(all.servers, Infinity, overloaded)
@@ -907,10 +919,25 @@ describe("the time of a further attempt", () => {
         const error = yield* errorOf(hurried().during(statement(all.cql, { retry, timeout: "100 millis" })))
         const outcomes = error.attempts.map(({ outcome }) => outcome)
         assert.isAbove(outcomes.length, 4)
-        assert.lengthOf(seen(all.servers), outcomes.length)
         // The last attempt may have had so little time that it came to nothing.
-        assert.strictEqual(outcomes.at(-1), error.reason._tag)
+        assert.include(["Overloaded", "ClientTimeout"], error.reason._tag)
         assert.deepStrictEqual(new Set(outcomes.slice(0, -1)), new Set(["Overloaded"]))
+        yield* ping(all)
+        assert.include([outcomes.length - 1, outcomes.length], all.servers.received("INSERT a").length)
+        yield* assertIdle(all)
+      }
+    }))
+
+  it.live("ends with the timeout also where no node can be asked and a policy tries that again", () =>
+    Effect.gen(function*() {
+      const all = yield* opened(1, { reconnectDelay: { base: "10 minutes", max: "10 minutes" } })
+      yield* all.servers.refuse
+      yield* untilNode("hostDown", all.session, all.servers.dropConnections)
+      for (const decision of ["retryNow", "retryLater"] as const) {
+        const retry = CqlRetry.make({ decide: () => decision, schedule: Schedule.forever })
+        const error = yield* errorOf(statement(all.cql, { retry, timeout: "50 millis" }))
+        assert.strictEqual(error.reason._tag, "NoHostAvailable")
+        assert.deepStrictEqual(error.attempts, [])
         yield* assertIdle(all)
       }
     }))
@@ -931,28 +958,50 @@ describe("the time of a further attempt", () => {
     Effect.gen(function*() {
       const all = yield* opened(1, { timeout: "100 millis" })
       failFirst(all.servers, Infinity, overloaded)
-      all.servers.on("SELECT late", Reply.silence)
+      all.servers.on("SELECT later", Reply.silence)
+      all.servers.on("SELECT slowly", Reply.delay(20, Reply.void))
       const retry = CqlRetry.make({ schedule: Schedule.spaced("1 millis") })
       const clock = dozing()
       const fiber = yield* Effect.forkChild(errorOf(clock.during(statement(all.cql, { retry }))))
       yield* clock.awaitPauses(1)
-      // It has the same limit, and began later.
-      yield* reasonOf("ClientTimeout")(all.cql`SELECT late`)
+      yield* all.cql`SELECT slowly`
+      // It has the same limit, and begins later.
+      yield* reasonOf("ClientTimeout")(all.cql`SELECT later`)
       clock.wakeAll()
       const error = yield* Fiber.join(fiber)
       assert.strictEqual(error.reason._tag, "Overloaded")
       assert.lengthOf(all.servers.received("INSERT a"), 1)
       yield* assertIdle(all)
     }))
+
+  it.live("is part of the one timeout: the last attempt has what is left, and not all of it once more", () =>
+    Effect.gen(function*() {
+      const all = yield* opened(1, { timeout: "1 second", attemptTimeout: "1 minute" })
+      const slowly = (reply: Reply.Reply) => Reply.delay(200, reply)
+      all.servers.on("INSERT a", ({ attempt }) => attempt === 1 ? slowly(overloaded) : Reply.silence)
+      all.servers.on("SELECT later", Reply.silence)
+      all.servers.on("SELECT slowly", slowly(Reply.void))
+      const ended: Array<string> = []
+      const toldAtEnd = (name: string, effect: Effect.Effect<unknown, CqlError>) =>
+        Effect.tap(errorOf(effect), () => Effect.sync(() => ended.push(name)))
+      const clock = dozing()
+      const first = yield* Effect.forkChild(toldAtEnd("first", clock.during(statement(all.cql))))
+      yield* clock.awaitPauses(1)
+      const later = yield* Effect.forkChild(toldAtEnd("later", all.cql`SELECT later`))
+      yield* all.cql`SELECT slowly`
+      clock.wakeAll()
+      const error = yield* Fiber.join(first)
+      yield* Fiber.join(later)
+      assert.deepStrictEqual(ended, ["first", "later"])
+      assert.deepInclude(error.reason, { _tag: "ClientTimeout", phase: "operation", timeoutMillis: 1000 })
+      assert.deepStrictEqual(error.attempts.map(({ outcome }) => outcome), ["Overloaded", "ClientTimeout"])
+    }))
 })
 
 // --- what is sent
 
 describe("every attempt of a statement", () => {
-  const sent = (request: ScriptedServer.Request) =>
-    Object.fromEntries(
-      Object.entries(request).filter(([name]) => !["connection", "node", "receivedAt"].includes(name))
-    )
+  const sent = ({ connection: _, node: __, receivedAt: ___, ...request }: ScriptedServer.Request) => request
 
   const options: Statement.Options = {
     consistency: "quorum",
@@ -1156,7 +1205,7 @@ describe("a policy", () => {
         ]
       ) {
         yield* run(statement)
-        assert.deepStrictEqual(told.splice(0), Array.from({ length: 4 }, () => ["busy", true]))
+        assert.deepStrictEqual(told.splice(0), Array(4).fill(["busy", true]))
       }
     }))
 
@@ -1235,5 +1284,249 @@ describe("a policy", () => {
       assert.strictEqual(error, broken)
       yield* assertIdle(all)
       yield* all.close
+    }))
+})
+
+// --- interruption, places and closing
+
+describe("a statement that waits for its next attempt", () => {
+  /** Has failed once, and sleeps until the test wakes it. */
+  const paused = Effect.fnUntraced(function*(options?: Session.Options, reply: Reply.Reply = overloaded) {
+    const all = yield* opened(1, { shutdownTimeout: forEver, ...options })
+    failFirst(all.servers, 1, reply)
+    const clock = dozing()
+    const insert = all.cql`INSERT a`.pipe(withOptions({ idempotent: true }))
+    const fiber = yield* Effect.forkChild(clock.during(insert))
+    yield* clock.awaitPauses(1)
+    return { ...all, clock, fiber, inserts: () => all.servers.received("INSERT a").length }
+  })
+
+  it.live("has no place, and keeps nobody waiting for one", () =>
+    Effect.gen(function*() {
+      const all = yield* paused({ maxInFlight: 1, maxQueued: 0 })
+      assert.strictEqual(all.admission.inFlight, 0)
+      assert.strictEqual(all.session.core.inFlight, 1)
+      yield* ping(all)
+      all.clock.wakeAll()
+      yield* Fiber.join(all.fiber)
+      assert.strictEqual(all.inserts(), 2)
+      yield* assertIdle(all)
+    }))
+
+  it.live("waits for a place behind those who came before, and has one like any other", () =>
+    Effect.gen(function*() {
+      const all = yield* paused({ maxInFlight: 1 })
+      const held = hold(all.servers, /^SELECT/)
+      const others = yield* Effect.forkChild(
+        Effect.forEach(numbered(2), (n) => all.cql`SELECT ${all.cql.unsafe(String(n))}`, allAtOnce)
+      )
+      yield* held.awaitHeld(1)
+      all.clock.wakeAll()
+      yield* Effect.yieldNow
+      assert.deepStrictEqual([all.admission.inFlight, all.admission.queued], [1, 2])
+      yield* held.answer()
+      yield* held.awaitHeld(1)
+      assert.strictEqual(all.inserts(), 1)
+      yield* held.answer()
+      yield* Fiber.joinAll([others, all.fiber])
+      assert.deepStrictEqual(seen(all.servers).map(({ query }) => query), [
+        "INSERT a",
+        "SELECT 0",
+        "SELECT 1",
+        "INSERT a"
+      ])
+      assert.strictEqual(held.most(), 1)
+      yield* assertIdle(all)
+    }))
+
+  it.live("does not send it when it is interrupted, and a session that closes does not wait for it", () =>
+    Effect.gen(function*() {
+      const all = yield* paused({ maxInFlight: 1 })
+      yield* Fiber.interrupt(all.fiber)
+      yield* assertIdle(all)
+      all.clock.wakeAll()
+      yield* ping(all)
+      assert.strictEqual(all.inserts(), 1)
+      yield* all.close
+    }))
+
+  it.live("lets the session that closes wait for it", () =>
+    Effect.gen(function*() {
+      const all = yield* paused()
+      const closing = yield* Effect.forkChild(all.close)
+      yield* Effect.yieldNow
+      yield* reasonOf("SessionClosed")(all.cql`SELECT n`)
+      // A connection more comes and goes: time enough for the first one to go, if it did.
+      yield* Effect.scoped(connect(all.servers))
+      assert.isUndefined(closing.pollUnsafe())
+      all.clock.wakeAll()
+      yield* Fiber.join(all.fiber)
+      assert.strictEqual(all.inserts(), 2)
+      yield* Fiber.join(closing)
+    }))
+
+  it.live("does not send it when the session has closed meanwhile, and fails with what had failed", () =>
+    Effect.gen(function*() {
+      const all = yield* paused({ shutdownTimeout: "20 millis" })
+      yield* all.close
+      all.clock.wakeAll()
+      const error = yield* errorOf(Fiber.join(all.fiber))
+      assert.strictEqual(error.reason._tag, "Overloaded")
+      assert.deepStrictEqual(error.attempts.map(({ outcome }) => outcome), ["Overloaded"])
+      assert.strictEqual(all.inserts(), 1)
+      yield* assertIdle(all)
+    }))
+
+  it.live("does not send it on connections that are about to be closed", () =>
+    Effect.gen(function*() {
+      const all = yield* paused({ shutdownTimeout: "20 millis" })
+      const { client } = all.session.core.shared
+      const close = client.close.bind(client)
+      client.close = () => {
+        client.isClosing = true
+        all.clock.wakeAll()
+        return close()
+      }
+      yield* all.close
+      const error = yield* errorOf(Fiber.join(all.fiber))
+      assert.strictEqual(error.reason._tag, "Overloaded")
+      assert.strictEqual(all.inserts(), 1)
+    }))
+})
+
+describe("a further attempt", () => {
+  /** The first attempt has failed, and the second one waits for its answer. */
+  const begun = Effect.fnUntraced(function*(options?: Session.Options) {
+    const all = yield* opened(1, { shutdownTimeout: forEver, maxInFlight: 1, ...options })
+    all.servers.on("INSERT a", overloaded)
+    const held = hold(all.servers, "INSERT a", ({ attempt }) => attempt === 1 ? undefined : overloaded)
+    const insert = all.cql`INSERT a`.pipe(withOptions({ idempotent: true }))
+    const fiber = yield* Effect.forkChild(hurried().during(insert))
+    yield* held.awaitHeld(1)
+    return { ...all, held, fiber, inserts: () => all.servers.received("INSERT a").length }
+  })
+
+  it.live("that is interrupted keeps its place until the server has answered, and no other is begun", () =>
+    Effect.gen(function*() {
+      const all = yield* begun()
+      yield* Fiber.interrupt(all.fiber)
+      assert.deepStrictEqual([all.admission.inFlight, all.session.core.inFlight], [1, 1])
+      yield* all.held.answer()
+      yield* ping(all)
+      yield* assertIdle(all)
+      assert.strictEqual(all.inserts(), 2)
+      yield* all.close
+    }))
+
+  it.live("that is interrupted in the queue leaves it, and is not begun", () =>
+    Effect.gen(function*() {
+      const all = yield* opened(1, { shutdownTimeout: forEver, maxInFlight: 1 })
+      failFirst(all.servers, 1, overloaded)
+      const held = hold(all.servers, "SELECT n")
+      const clock = dozing()
+      const insert = all.cql`INSERT a`.pipe(withOptions({ idempotent: true }))
+      const fiber = yield* Effect.forkChild(clock.during(insert))
+      yield* clock.awaitPauses(1)
+      const other = yield* Effect.forkChild(all.cql`SELECT n`)
+      yield* held.awaitHeld(1)
+      clock.wakeAll()
+      yield* Effect.yieldNow
+      assert.strictEqual(all.admission.queued, 1)
+      yield* Fiber.interrupt(fiber)
+      assert.deepStrictEqual([all.admission.inFlight, all.admission.queued], [1, 0])
+      yield* held.answer()
+      yield* Fiber.join(other)
+      yield* assertIdle(all)
+      assert.lengthOf(all.servers.received("INSERT a"), 1)
+      yield* all.close
+    }))
+
+  it.live("is waited for by a session that closes, and so are those behind it", () =>
+    Effect.gen(function*() {
+      const all = yield* begun()
+      const closing = yield* Effect.forkChild(all.close)
+      yield* Effect.yieldNow
+      for (const _ of [2, 3, 4]) {
+        yield* all.held.awaitHeld(1)
+        assert.isUndefined(closing.pollUnsafe())
+        yield* all.held.answer()
+      }
+      yield* reasonOf("Overloaded")(Fiber.join(all.fiber))
+      assert.strictEqual(all.inserts(), 4)
+      yield* Fiber.join(closing)
+    }))
+
+  it.live("that is interrupted by the policy itself leaves nothing behind", () =>
+    Effect.gen(function*() {
+      const all = yield* opened(1, { shutdownTimeout: forEver, maxInFlight: 1 })
+      failFirst(all.servers, Infinity, overloaded)
+      let fiber: Fiber.Fiber<unknown, unknown> | undefined
+      const decide = (): CqlRetry.Decision => {
+        fiber!.interruptUnsafe()
+        return "retryLater"
+      }
+      fiber = yield* Effect.forkChild(all.cql`INSERT a`.pipe(withOptions({ retry: CqlRetry.make({ decide }) })))
+      const exit = yield* Fiber.await(fiber)
+      assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
+      yield* ping(all).pipe(Effect.ignore)
+      yield* assertIdle(all)
+      yield* all.close
+    }))
+})
+
+describe("500 statements that fail at once", () => {
+  /** Each fails twice; the server tells how many it had at a time. */
+  const failingTwice = (servers: ScriptedServer.Scripts) => {
+    const attempts = new Map<string, number>()
+    let open = 0
+    let most = 0
+    servers.on((query) => query !== "", ({ values }) => {
+      const key = String(values[0])
+      const attempt = (attempts.get(key) ?? 0) + 1
+      attempts.set(key, attempt)
+      most = Math.max(most, ++open)
+      const later = new Promise<void>((resolve) => {
+        setImmediate(() => {
+          open--
+          resolve()
+        })
+      })
+      return Reply.delay(later, attempt <= 2 ? overloaded : Reply.void)
+    })
+    return { attempts, most: () => most }
+  }
+
+  for (const [nodes, maxInFlight] of [[1, 1], [1, 20], [3, 20], [3, 1000]] as const) {
+    it.live(`are tried again without loss, ${maxInFlight} at a time on ${nodes} of the nodes`, () =>
+      Effect.gen(function*() {
+        const all = yield* opened(nodes, { maxInFlight, shutdownTimeout: forEver })
+        yield* prepareEverywhere(all)
+        yield* all.servers.clearRequests
+        const { attempts, most } = failingTwice(all.servers)
+        const inserts = numbered(500).map((n) => all.cql`INSERT b ${String(n)}`.pipe(withOptions({ idempotent: true })))
+        yield* hurried().during(Effect.all(inserts, allAtOnce))
+        assert.deepStrictEqual(new Set(attempts.values()), new Set([3]))
+        assert.strictEqual(attempts.size, 500)
+        assert.lengthOf(seen(all.servers), 1500)
+        assert.isAtMost(most(), maxInFlight)
+        yield* assertIdle(all)
+        yield* all.close
+      }))
+  }
+
+  it.live("and are interrupted leave no place taken", () =>
+    Effect.gen(function*() {
+      const all = yield* opened(3, { maxInFlight: 20, shutdownTimeout: forEver })
+      yield* prepareEverywhere(all)
+      failingTwice(all.servers)
+      const clock = dozing()
+      const inserts = numbered(500).map((n) => all.cql`INSERT b ${String(n)}`.pipe(withOptions({ idempotent: true })))
+      const fiber = yield* Effect.forkChild(clock.during(Effect.all(inserts, allAtOnce)))
+      yield* clock.awaitPauses(100)
+      clock.wakeAll()
+      yield* clock.awaitPauses(150)
+      yield* Fiber.interrupt(fiber)
+      yield* all.close
+      yield* assertIdle(all)
     }))
 })
