@@ -8,7 +8,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import { load } from "./tables.ts"
 
-const ServerLive = CassandraServer.layer()
+export const ServerLive = CassandraServer.layer()
 
 export const ClientsLive = CassandraServer.layerSession().pipe(Layer.provideMerge(ServerLive))
 

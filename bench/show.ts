@@ -49,19 +49,22 @@ const header = ["case", "per", "CPU us", "driver", "CPU ratio", "per second", "d
 
 /** A table in Markdown, as the README has it. */
 export const table = (results: ReadonlyArray<Result>, pairs: number): string => {
-  const rows = [header, header.map((_, index) => index < 2 ? "---" : "--:"), ...results.map(cells)]
-  const widths = header.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
-  const line = (row: ReadonlyArray<string>) =>
-    `| ${row.map((cell, index) => pad(cell, widths[index]!, index)).join(" | ")} |`
   return [
     "",
     `Library over driver: medians of ${pairs} pairs; in brackets the 95 % interval of the median ratio.`,
     `CPU: lower is better. Rate: higher is better.`,
     "",
-    ...rows.map(line),
+    markdown([header, ...results.map(cells)], 2),
     ""
   ].join("\n")
 }
 
-const pad = (cell: string, width: number, column: number): string =>
-  column < 2 ? cell.padEnd(width) : cell.padStart(width)
+/** The first row is the header; the first columns are texts, the others numbers. */
+export const markdown = ([header, ...rows]: ReadonlyArray<ReadonlyArray<string>>, texts: number): string => {
+  const all = [header!, header!.map((_, index) => index < texts ? "---" : "--:"), ...rows]
+  const widths = header!.map((_, column) => Math.max(...all.map((row) => row[column]!.length)))
+  const cell = (text: string, column: number) => pad(text, widths[column]!, column < texts)
+  return all.map((row) => `| ${row.map(cell).join(" | ")} |`).join("\n")
+}
+
+const pad = (cell: string, width: number, isText: boolean): string => isText ? cell.padEnd(width) : cell.padStart(width)

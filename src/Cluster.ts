@@ -15,20 +15,22 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as RcMap from "effect/RcMap"
 import * as Redacted from "effect/Redacted"
-import type * as Schedule from "effect/Schedule"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type { CqlError } from "./CqlError.ts"
 import * as Errors from "./CqlError.ts"
+import { AdaptiveLimit } from "./internal/adaptiveLimit.ts"
 import { Admission } from "./internal/admission.ts"
 import * as Check from "./internal/check.ts"
+import * as CircuitBreaker from "./internal/circuitBreaker.ts"
+import * as Connecting from "./internal/connecting.ts"
 import type { SharedClient } from "./internal/core.ts"
 import { Core } from "./internal/core.ts"
 import { classify } from "./internal/driver/classify.ts"
-import type { RawClient } from "./internal/driver/client.ts"
+import type { DriverClient, RawClient } from "./internal/driver/client.ts"
 import type { DriverConfig, TlsFiles, TlsVerify } from "./internal/driver/config.ts"
-import { problemOfDriverOptions } from "./internal/driver/config.ts"
-import * as Driver from "./internal/driver/connect.ts"
+import { problemOfDriverOptions, problemOfTls } from "./internal/driver/config.ts"
 import * as Files from "./internal/driver/files.ts"
 import type { Host } from "./internal/driver/inside.ts"
 import * as Run from "./internal/run.ts"
@@ -149,10 +151,37 @@ export declare namespace Cluster {
     readonly port?: number | undefined
     /** Whose nodes serve the statements. May be left out where the cluster has one data center. */
     readonly localDataCenter?: string | undefined
+    /**
+     * The data centers that stand in for the local one, in order: their nodes are asked while no local one can be, and
+     * for a further attempt at what has failed on every local one. By default none: other data centers are never asked.
+     *
+     * **Details**
+     *
+     * Connections to their nodes are kept open, so that nothing has to be opened first, and a local node is asked again
+     * as soon as it is back. A name that no node has is of no effect until one has it. So that connecting does not need
+     * the local data center, some of the `contactPoints` should be of the others.
+     *
+     * **Gotchas**
+     *
+     * `localOne`, `localQuorum` and the other local consistencies are those of the data center that was asked: what was
+     * read at `localQuorum` in one need not be what was written at `localQuorum` in the other. What is `localSerial`, a
+     * condition or a read, is never failed over, for another data center would decide it by itself.
+     */
+    readonly failover?: ReadonlyArray<string> | undefined
     /** The keyspace of statements that name none. */
     readonly keyspace?: string | undefined
     readonly username?: string | undefined
     readonly password?: Redacted.Redacted | undefined
+    /**
+     * In place of `username` and `password`, for credentials that change: run anew for every connection that
+     * authenticates, so that a password which rotates (a vault, a secrets manager, a file) is the one of the day when a
+     * node comes back.
+     *
+     * It runs in the context in which the cluster was made, for `socketConnectTimeout` at the most, and is interrupted
+     * when the cluster closes. What it fails with fails that connection with `AuthenticationError`, without its message,
+     * which may hold a secret; the node is tried again by `reconnectDelay`.
+     */
+    readonly credentials?: Effect.Effect<Credentials, unknown> | undefined
     /** The path of the bundle that DataStax Astra gives out; instead of contact points and TLS. */
     readonly secureConnectBundle?: string | undefined
     /** Encryption. `true` verifies chain and address against the system's authorities. By default off. */
@@ -164,15 +193,21 @@ export declare namespace Cluster {
     readonly connectTimeout?: Duration.Input | undefined
     /** When to try again to connect, as for a cluster that is still starting. By default once. */
     readonly connectSchedule?: Schedule.Schedule<unknown, CqlError> | undefined
-    /** How long one socket may take to open. By default 5 seconds. */
+    /**
+     * Whether the cluster and its sessions are there before they are connected: connecting goes on in the background, by
+     * `connectSchedule` or else for ever, and each try has the `connectTimeout`. Until one has succeeded statements fail
+     * at once with `NoHostAvailable`, which tells what the last try failed on. By default `false`.
+     */
+    readonly connectInBackground?: boolean | undefined
+    /** How long one socket may take to open, and `credentials` to be there. By default 5 seconds. */
     readonly socketConnectTimeout?: Duration.Input | undefined
     /** How long a connection may be silent before it is asked whether it lives. By default 30 seconds. */
     readonly heartbeatInterval?: Duration.Input | undefined
-    /** The delays between attempts to reach a node that is down: doubling from `base` (1 second) to `max` (1 minute). */
+    /** The delays between attempts to reach a node that is down: doubling from `base` (100 milliseconds) to `max` (1 minute). */
     readonly reconnectDelay?:
       | { readonly base?: Duration.Input | undefined; readonly max?: Duration.Input | undefined }
       | undefined
-    /** Connections to each local node, each good for `maxRequestsPerConnection` at a time. By default 1. */
+    /** Connections to each node that may be asked, each good for `maxRequestsPerConnection` at a time. By default 1. */
     readonly connectionsPerNode?: number | undefined
     /** By default 2048. */
     readonly maxRequestsPerConnection?: number | undefined
@@ -183,8 +218,16 @@ export declare namespace Cluster {
      * take, and 1,024 at the most.
      */
     readonly maxInFlight?: number | undefined
+    /**
+     * Whether the limit of requests in flight follows the answers: it goes up, to `maxInFlight` at the most, while more
+     * in flight bring more answers, and down, to `min` (8) at the least, where more of them only wait longer, or come to
+     * nothing. For servers that get slow at times, or are shared with others. By default `false`.
+     */
+    readonly adaptiveInFlight?: boolean | { readonly min?: number | undefined } | undefined
     /** Requests that may wait; more fail with `AdmissionRefused`. By default 16,384. */
     readonly maxQueued?: number | undefined
+    /** Sends nothing for a while to a cluster of which too much has failed. By default off. */
+    readonly circuitBreaker?: CircuitBreaker | undefined
     /** Statement texts that are kept prepared; the least recently used go first. By default 2,048. */
     readonly maxPrepared?: number | undefined
     /** Whether replicas are known, so that a statement goes to a node that has its rows. By default `true`. */
@@ -193,7 +236,10 @@ export declare namespace Cluster {
     readonly schemaAgreementTimeout?: Duration.Input | undefined
     /** How long closing waits for what is in flight. By default 10 seconds. */
     readonly shutdownTimeout?: Duration.Input | undefined
-    /** Where to dial a node that the cluster knows by another address: returns `"address:port"`. */
+    /**
+     * Where to dial a node that the cluster knows by another address: returns `"address:port"`. A node for which it
+     * returns anything else, or throws, is left out.
+     */
     readonly addressTranslator?: ((address: string, port: number) => string) | undefined
     /** Nodes that must not be used answer `false`, or throw. */
     readonly nodeFilter?:
@@ -210,7 +256,42 @@ export declare namespace Cluster {
   }
 
   /**
+   * What a connection authenticates with.
+   *
+   * **Example** (A password that is in a file, and changes)
+   *
+   * ```ts
+   * import * as Effect from "effect/Effect"
+   * import * as Redacted from "effect/Redacted"
+   * import { Session } from "effect-cassandra"
+   * import { readFile } from "node:fs/promises"
+   *
+   * const SessionLive = Session.layer({
+   *   contactPoints: ["127.0.0.1"],
+   *   credentials: Effect.map(
+   *     Effect.tryPromise(() => readFile("/run/secrets/cassandra", "utf8")),
+   *     (password) => ({ username: "shop", password: Redacted.make(password.trim()) })
+   *   )
+   * })
+   * ```
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  export interface Credentials {
+    readonly username: string
+    readonly password: Redacted.Redacted
+  }
+
+  /**
    * Encryption, and what is verified of the server.
+   *
+   * **Details**
+   *
+   * What is refused is told by the option that mends it: `tls.ca` for an authority that is not known, `tls.verify` for a
+   * certificate of another name, `tls.cert` where a node does not accept this client's, `tls` where it speaks none.
+   * A certificate that is out of date is the node's to mend: connecting fails with `NoHostAvailable`, and a node that
+   * comes back with a good one is used again.
    *
    * @category models
    * @since 0.1.0
@@ -219,7 +300,7 @@ export declare namespace Cluster {
     /** PEM, or a file of it: the authorities to trust instead of the system's. */
     readonly ca?: string | undefined
     readonly caFile?: string | undefined
-    /** PEM, or a file of it: this client's certificate and its key. */
+    /** PEM, or a file of it: this client's certificate and its key, for nodes that demand one. */
     readonly cert?: string | undefined
     readonly certFile?: string | undefined
     readonly key?: Redacted.Redacted | undefined
@@ -234,6 +315,27 @@ export declare namespace Cluster {
      * - `"chain"`: anything that the authorities have signed
      */
     readonly verify?: TlsVerify | undefined
+  }
+
+  /**
+   * When a cluster that fails is left alone.
+   *
+   * **Details**
+   *
+   * Statements count that ended with a timeout, without a node, with a lost connection, or with what a server answers
+   * that can do no more (`Unavailable`, `Overloaded`, `ServerError`, ...), after all their attempts. What a server refuses
+   * counts as answered. While it is open statements fail with `CircuitOpen`; then one is let through to try.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  export interface CircuitBreaker {
+    /** It opens when this share of the last `size` statements has failed, above 0 and up to 1. By default 0.5. */
+    readonly failureRate?: number | undefined
+    /** Fewer statements than this never open it. By default 100. */
+    readonly size?: number | undefined
+    /** How long it stays open; with a schedule, the first time, the second in a row, and so on. By default 5 seconds. */
+    readonly openDuration?: Duration.Input | Schedule.Schedule<unknown, number> | undefined
   }
 
   /**
@@ -319,6 +421,11 @@ const checks = (options: Cluster.Options): ReadonlyArray<Check.Check> => [
   },
   Check.whole("port", options.port, 1, 65535),
   Check.text("localDataCenter", options.localDataCenter),
+  {
+    field: "failover",
+    expected: "names of data centers other than the localDataCenter, which must be given, each once",
+    holds: options.failover === undefined || canFailOver(options.failover, options.localDataCenter)
+  },
   Check.text("keyspace", options.keyspace),
   Check.text("username", options.username),
   {
@@ -327,6 +434,11 @@ const checks = (options: Cluster.Options): ReadonlyArray<Check.Check> => [
     holds: (options.username === undefined) === (options.password === undefined)
   },
   Check.secret("password", options.password),
+  {
+    field: "credentials",
+    expected: "an Effect, in place of username and password",
+    holds: options.credentials === undefined || (Effect.isEffect(options.credentials) && options.username === undefined)
+  },
   Check.text("secureConnectBundle", options.secureConnectBundle),
   ...tlsChecks(options.tls),
   Check.text("applicationName", options.applicationName),
@@ -338,10 +450,13 @@ const checks = (options: Cluster.Options): ReadonlyArray<Check.Check> => [
   Check.duration("reconnectDelay.max", options.reconnectDelay?.max),
   Check.whole("connectionsPerNode", options.connectionsPerNode, 1, 1024),
   Check.whole("maxRequestsPerConnection", options.maxRequestsPerConnection, 1, 32768),
+  Check.boolean("connectInBackground", options.connectInBackground),
   Check.boolean("openAllConnections", options.openAllConnections),
   Check.whole("maxInFlight", options.maxInFlight, 1),
+  ...adaptiveInFlightChecks(options.adaptiveInFlight),
   Check.whole("maxQueued", options.maxQueued, 0),
   Check.whole("maxPrepared", options.maxPrepared, 1),
+  ...circuitBreakerChecks(options.circuitBreaker),
   Check.boolean("schemaMetadata", options.schemaMetadata),
   Check.duration("schemaAgreementTimeout", options.schemaAgreementTimeout),
   Check.duration("shutdownTimeout", options.shutdownTimeout),
@@ -353,6 +468,31 @@ const checks = (options: Cluster.Options): ReadonlyArray<Check.Check> => [
 const driverOptionsCheck = (options: Cluster.Options["driverOptions"]): Check.Check => {
   const problem = options === undefined ? undefined : problemOfDriverOptions(options)
   return { field: "driverOptions", expected: problem ?? "", holds: problem === undefined }
+}
+
+const adaptiveInFlightChecks = (options: Cluster.Options["adaptiveInFlight"]): ReadonlyArray<Check.Check> => {
+  if (options === undefined || typeof options === "boolean") return []
+  if (typeof options !== "object" || options === null) {
+    return [{ field: "adaptiveInFlight", expected: "true, false, or an object of options", holds: false }]
+  }
+  return [Check.whole("adaptiveInFlight.min", options.min, 1)]
+}
+
+const circuitBreakerChecks = (options: Cluster.CircuitBreaker | undefined): ReadonlyArray<Check.Check> => {
+  if (options === undefined) return []
+  if (typeof options !== "object" || options === null) {
+    return [{ field: "circuitBreaker", expected: "an object of options", holds: false }]
+  }
+  const { failureRate, openDuration, size } = options
+  return [
+    {
+      field: "circuitBreaker.failureRate",
+      expected: "a number above 0 and up to 1",
+      holds: failureRate === undefined || (failureRate > 0 && failureRate <= 1)
+    },
+    Check.whole("circuitBreaker.size", size, 1, 1_000_000),
+    ...(Schedule.isSchedule(openDuration) ? [] : [Check.duration("circuitBreaker.openDuration", openDuration)])
+  ]
 }
 
 const tlsChecks = (tls: boolean | Cluster.Tls | undefined): ReadonlyArray<Check.Check> => {
@@ -382,11 +522,16 @@ const hasTexts = (values: ReadonlyArray<string> | undefined): boolean =>
   Array.isArray(values) && values.length > 0 &&
   values.every((value) => typeof value === "string" && value.trim().length > 0)
 
+const canFailOver = (names: ReadonlyArray<string>, localDataCenter: string | undefined): boolean =>
+  Array.isArray(names) && localDataCenter !== undefined &&
+  names.every((name) => typeof name === "string" && name.trim().length > 0) &&
+  new Set([localDataCenter, ...names]).size === names.length + 1
+
 const driverConfig = Effect.fnUntraced(function*(
   options: Cluster.Options
 ): Effect.fn.Return<DriverConfig, CqlError> {
   yield* Check.all(checks(options))
-  const { password, secureConnectBundle, username } = options
+  const { secureConnectBundle } = options
   if (secureConnectBundle !== undefined) {
     yield* asReadable("secureConnectBundle", Files.mustBeReadable(secureConnectBundle))
   }
@@ -394,10 +539,9 @@ const driverConfig = Effect.fnUntraced(function*(
     contactPoints: (options.contactPoints ?? []).map((point) => point.trim()),
     port: options.port ?? 9042,
     localDataCenter: options.localDataCenter,
+    failover: options.failover ?? [],
     keyspace: options.keyspace,
-    credentials: username === undefined || password === undefined
-      ? undefined
-      : () => ({ username, password: Redacted.value(password) }),
+    credentials: credentialsOf(options, yield* Effect.context<never>()),
     secureConnectBundle,
     tls: yield* tlsConfig(options.tls),
     applicationName: options.applicationName,
@@ -407,7 +551,7 @@ const driverConfig = Effect.fnUntraced(function*(
     openAllConnections: options.openAllConnections ?? true,
     heartbeatMillis: millis(options.heartbeatInterval, "30 seconds"),
     openMillis: millis(options.socketConnectTimeout, "5 seconds"),
-    reconnectBaseMillis: millis(options.reconnectDelay?.base, "1 second"),
+    reconnectBaseMillis: millis(options.reconnectDelay?.base, "100 millis"),
     reconnectMaxMillis: millis(options.reconnectDelay?.max, "1 minute"),
     schemaAgreementSeconds: millis(options.schemaAgreementTimeout, "10 seconds") / 1000,
     schemaMetadata: options.schemaMetadata ?? true,
@@ -417,19 +561,35 @@ const driverConfig = Effect.fnUntraced(function*(
   }
 })
 
+const credentialsOf = (
+  { credentials, password, username }: Cluster.Options,
+  context: Context.Context<never>
+): DriverConfig["credentials"] => {
+  if (credentials !== undefined) return Effect.provideContext(credentials, context)
+  return username === undefined || password === undefined ? undefined : Effect.succeed({ username, password })
+}
+
 const tlsConfig = Effect.fnUntraced(function*(
   tls: boolean | Cluster.Tls | undefined
 ): Effect.fn.Return<(TlsFiles & { readonly verify: TlsVerify }) | undefined, CqlError> {
   if (tls === undefined || tls === false) return undefined
   const given: Cluster.Tls = tls === true ? {} : tls
-  return {
+  const files: TlsFiles = {
     ca: yield* pem("tls.caFile", given.ca, given.caFile),
     cert: yield* pem("tls.certFile", given.cert, given.certFile),
     key: yield* pem("tls.keyFile", given.key === undefined ? undefined : Redacted.value(given.key), given.keyFile),
-    passphrase: given.passphrase === undefined ? undefined : Redacted.value(given.passphrase),
-    verify: given.verify ?? "address"
+    passphrase: given.passphrase === undefined ? undefined : Redacted.value(given.passphrase)
   }
+  const problem = problemOfTls(files)
+  if (problem !== undefined) return yield* Check.invalid(tlsField(given, problem.option), problem.expected)
+  return { ...files, verify: given.verify ?? "address" }
 })
+
+/** By the name under which it was given. */
+const tlsField = (given: Cluster.Tls, option: keyof TlsFiles): string =>
+  option === "passphrase" || given[option] !== undefined || given[`${option}File`] === undefined
+    ? `tls.${option}`
+    : `tls.${option}File`
 
 const pem = (
   field: string,
@@ -442,14 +602,30 @@ const asReadable = <A>(field: string, file: Effect.Effect<A, unknown>): Effect.E
   Effect.mapError(file, () => Check.invalid(field, "the path of a file that can be read"))
 
 const share =
-  (options: Cluster.Options, config: DriverConfig) =>
+  (options: Cluster.Options, config: DriverConfig, breaker: CircuitBreaker.Breaker | undefined) =>
   (keyspace: string | undefined): Effect.Effect<SharedClient, CqlError, Scope.Scope> =>
-    Effect.map(connect(options, { ...config, keyspace }), (client) => {
+    Effect.suspend(() => {
       const statements = new Statements(options.maxPrepared ?? 2048)
-      client.onSchemaChange = (changed) => statements.schemaChanged(changed)
-      const admission = new Admission(options.maxInFlight ?? defaultInFlight(config), options.maxQueued ?? 16384)
-      return { client, admission, statements }
+      const admission = new Admission(inFlightLimit(options, config), options.maxQueued ?? 16384)
+      const wire = (client: DriverClient): void => {
+        client.onSchemaChange = (changed) => statements.schemaChanged(changed)
+      }
+      const isCloud = config.secureConnectBundle !== undefined
+      return Effect.map(
+        Connecting.connect(options, { ...config, keyspace }, wire),
+        (connected) => Object.assign(connected, { admission, statements, breaker, isCloud })
+      )
     })
+
+const inFlightLimit = (
+  { adaptiveInFlight = false, maxInFlight }: Cluster.Options,
+  config: DriverConfig
+): number | AdaptiveLimit => {
+  const max = maxInFlight ?? defaultInFlight(config)
+  if (adaptiveInFlight === false) return max
+  const { min = 8 } = adaptiveInFlight === true ? {} : adaptiveInFlight
+  return new AdaptiveLimit({ min, max })
+}
 
 /**
  * One node may have to take them all, and above the limit of its connections it is busy. They also carry what is given
@@ -458,36 +634,13 @@ const share =
 const defaultInFlight = ({ connectionsPerNode, maxRequestsPerConnection }: DriverConfig): number =>
   Math.min(1024, Math.ceil(connectionsPerNode * maxRequestsPerConnection / 2))
 
-const connect = (options: Cluster.Options, config: DriverConfig) =>
-  Effect.suspend(() => {
-    let last: CqlError | undefined
-    const once = Effect.tapError(Driver.open(config), (error) => Effect.sync(() => last = error))
-    const tries = options.connectSchedule === undefined ? once : Effect.retry(once, {
-      schedule: options.connectSchedule,
-      while: (error) => !isMisconfigured(error)
-    })
-    const limit = options.connectTimeout ?? "20 seconds"
-    return Effect.timeoutOrElse(tries, { duration: limit, orElse: () => Effect.fail(connectTimedOut(limit, last)) })
-  })
-
-/** Waiting does not mend these. */
-const isMisconfigured = (error: CqlError): boolean =>
-  error.reason._tag === "InvalidConfig" || error.reason._tag === "UnsupportedDriver"
-
-/** With what the last try failed on: that is what has to be mended. */
-const connectTimedOut = (limit: Duration.Input, last: CqlError | undefined): CqlError => {
-  const timedOut = Errors.clientTimeout("connect", Duration.toMillis(limit))
-  const reason = last === undefined
-    ? timedOut
-    : new Errors.ClientTimeout({ ...timedOut, message: `${timedOut.message}; the last try: ${last.message}` })
-  return Errors.make({ reason, cause: last?.driverError })
-}
-
 const makeCluster = Effect.fnUntraced(function*(
   options: Cluster.Options
 ): Effect.fn.Return<Cluster["Service"], CqlError, Scope.Scope> {
   const config = yield* driverConfig(options)
-  const open = share(options, config)
+  const { circuitBreaker } = options
+  const breaker = circuitBreaker === undefined ? undefined : yield* CircuitBreaker.make(circuitBreaker)
+  const open = share(options, config, breaker)
   const main = yield* open(config.keyspace)
   const others = yield* RcMap.make({ lookup: (keyspace: string) => open(keyspace) })
   const core = yield* Effect.acquireRelease(
@@ -495,7 +648,9 @@ const makeCluster = Effect.fnUntraced(function*(
     (core) => Effect.sync(() => core.close(() => undefined))
   )
   return Cluster.of({
-    localDataCenter: main.client.policy.localDataCenter ?? "",
+    get localDataCenter() {
+      return main.client.policy.localDataCenter ?? ""
+    },
     nodes: Effect.sync(() => main.client.raw.hosts.values().map((host) => describeNode(host, main))),
     keyspaces: Effect.map(ask(core, KeyspaceRow, selectKeyspaces, []), (rows) => rows.map(describeKeyspace)),
     tables: (keyspace) =>
@@ -506,9 +661,15 @@ const makeCluster = Effect.fnUntraced(function*(
         (rows) => describeTable(keyspace, table, rows)
       ),
     use: (f) =>
-      Effect.tryPromise({
-        try: () => f(main.client.raw as unknown as RawClient),
-        catch: (error) => Errors.make({ reason: classify(error), cause: error })
+      Effect.suspend(() => {
+        // The driver would connect by itself, and nobody would close that.
+        if (main.notConnected !== undefined) {
+          return Effect.fail(Errors.make({ reason: Connecting.whyNotConnected(main.notConnected) }))
+        }
+        return Effect.tryPromise({
+          try: () => f(main.client.raw as unknown as RawClient),
+          catch: (error) => Errors.make({ reason: classify(error), cause: error })
+        })
       }),
     shutdownTimeout: options.shutdownTimeout,
     share: (keyspace) =>

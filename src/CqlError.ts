@@ -389,13 +389,14 @@ export class Unprepared extends ofReason<Unprepared>()("Unprepared", {}) {}
  * - `prepare`: the statement was being prepared; it was not executed.
  * - `attempt`: one node did not answer in `attemptTimeout`; it may have executed the statement.
  * - `operation`: the whole of it, with every attempt and the waits in between, took longer than `timeout`.
+ * - `stream`: all pages together took longer than `streamTimeout`.
  *
  * @category errors
  * @since 0.1.0
  */
 export class ClientTimeout extends ofReason<ClientTimeout>()("ClientTimeout", {
   timeoutMillis: Schema.Number,
-  phase: Schema.Literals(["connect", "queue", "attempt", "operation", "prepare"])
+  phase: Schema.Literals(["connect", "queue", "attempt", "operation", "prepare", "stream"])
 }) {}
 
 /**
@@ -414,6 +415,32 @@ export class AdmissionRefused extends ofReason<AdmissionRefused>()("AdmissionRef
   queued: Schema.Number,
   limit: Schema.Number
 }) {}
+
+/**
+ * The circuit breaker is open: so much has failed of late that nothing is sent for a while.
+ *
+ * **Details**
+ *
+ * After `retryAfterMillis` one statement is let through to try; it is 0 while that one is under way.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class CircuitOpen extends ofReason<CircuitOpen>()("CircuitOpen", { retryAfterMillis: Schema.Number }) {}
+
+/**
+ * A page state that a stream was to begin from is not one, or not one of this statement. Nothing was sent, or no row of
+ * what came back was given out.
+ *
+ * **Details**
+ *
+ * A page state belongs to the text, the bound values and the keyspace that it was taken with, and to the columns that
+ * the table had: the server itself would answer no rows, or wrong ones.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class InvalidPageState extends ofReason<InvalidPageState>()("InvalidPageState", {}) {}
 
 /**
  * The result has more rows than `maxRows`, and all of them were asked for at once.
@@ -499,6 +526,8 @@ export const Reason = Schema.Union([
   Unprepared,
   ClientTimeout,
   AdmissionRefused,
+  CircuitOpen,
+  InvalidPageState,
   TooManyRows,
   StatementMismatch,
   SessionClosed,
@@ -684,12 +713,22 @@ export const admissionRefused = (
   return make({ reason: new AdmissionRefused({ message, ...load }), statement })
 }
 
+/** @internal */
+export const circuitOpen = (retryAfterMillis: number, statement: string): CqlError => {
+  const rest = retryAfterMillis === 0
+    ? "one statement is trying whether the cluster has recovered"
+    : `the next try is in ${Math.ceil(retryAfterMillis)} ms`
+  const message = `too many statements have failed, and none is sent: ${rest}`
+  return make({ reason: new CircuitOpen({ retryAfterMillis, message }), statement })
+}
+
 const phases: Record<ClientTimeout["phase"], string> = {
   connect: "no connection was opened",
   queue: "it was not the request's turn",
   prepare: "the statement was not prepared",
   attempt: "the node did not answer",
-  operation: "the statement did not finish"
+  operation: "the statement did not finish",
+  stream: "the stream did not come to its end"
 }
 
 /** @internal */

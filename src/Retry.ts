@@ -14,14 +14,15 @@
  * | `ConnectionError`, written | never | at once, on another node | the node may have executed it |
  * | `ClientTimeout` of `prepare` | at once, on another node | the same | it was not executed |
  * | `ClientTimeout` of `attempt` | never | at once, on another node | the node may have executed it |
- * | `Unavailable` | later | later | the coordinator did nothing; another may know of more replicas |
  * | `Bootstrapping` | later | later | the node serves nothing yet |
+ * | `Unprepared` | later | later | it was not executed |
+ * | `Unavailable` | never | later | other partitions of a batch or an `IN` may have been written to before |
  * | `Overloaded` | never | later | some replicas may have been written to before the coordinator gave up |
  * | `ServerError` | never | later | nothing is known of what the node has done |
  * | `ReadTimeout` | never | later | a read is idempotent, so it is tried again |
  * | `WriteTimeout` | never | later, but never a counter | the write may have happened, and may still |
  * | `CasWriteUnknown` | never | never | only a read at a serial consistency tells what has happened |
- * | `NoHostAvailable` | never | never | each node that there is was considered already |
+ * | `NoHostAvailable` | later | later | nothing was sent, and a connection that was cut is soon back |
  * | all others | never | never | the same statement would fail the same way |
  *
  * "Later" is after the delay of the schedule. Each further attempt goes to a node that was not tried, while there is one,

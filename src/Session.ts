@@ -204,7 +204,7 @@ const makeSession = Effect.fnUntraced(function*(
   const shared = yield* cluster.share(options.keyspace)
   const core = yield* Effect.acquireRelease(
     Effect.sync(() => {
-      const defaults = withCloudDefaults(options, shared.client.raw.metadata.isDbaas())
+      const defaults = withCloudDefaults(options, shared.isCloud)
       return new Core(shared, Settle.defaults(defaults, profiles), profiles)
     }),
     (core) => drain(core, Duration.toMillis(options.shutdownTimeout ?? cluster.shutdownTimeout ?? "10 seconds"))

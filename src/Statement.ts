@@ -19,6 +19,7 @@ import type { CqlError } from "./CqlError.ts"
 import type { Consistency } from "./internal/consistency.ts"
 import type { ExecutionInfo, Trace, TraceEvent } from "./internal/executionInfo.ts"
 import * as Fragments from "./internal/fragments.ts"
+import type { Hedge } from "./internal/hedging.ts"
 import type { Checked, CheckReport } from "./internal/inspect.ts"
 import * as Requests from "./internal/request.ts"
 import type { StatementOptions } from "./internal/settings.ts"
@@ -27,7 +28,7 @@ import * as Impl from "./internal/statement.ts"
 import { BatchImpl, BatchTypeId, StatementImpl, StatementTypeId } from "./internal/statement.ts"
 import * as Template from "./internal/template.ts"
 
-export type { Applied, Checked, CheckReport, Consistency, ExecutionInfo, Trace, TraceEvent }
+export type { Applied, Checked, CheckReport, Consistency, ExecutionInfo, Hedge, Trace, TraceEvent }
 
 /**
  * A row without a schema: plain values by column name, `null` where there is none.
@@ -54,6 +55,11 @@ export interface Page<out A> {
   readonly index: number
   readonly rows: ReadonlyArray<A>
   readonly isLast: boolean
+  /**
+   * Where the page behind this one begins, as a text that can be kept: `CqlStream.pages(statement, { from: next })` goes
+   * on from there, also in another process. None behind the last one.
+   */
+  readonly next: string | undefined
 }
 
 /**
@@ -79,13 +85,19 @@ export interface Options {
    */
   readonly timeout?: StatementOptions["timeout"]
   /**
+   * How long a stream may take in all, from its first page on, and with the time in which its rows are worked on. By
+   * default it has no limit but that of each page.
+   */
+  readonly streamTimeout?: StatementOptions["streamTimeout"]
+  /**
    * How long one node may take to answer. By default 12 seconds, above the server's own limits. Preparing, which is
    * shared by all who wait for it, has the session's.
    */
   readonly attemptTimeout?: StatementOptions["attemptTimeout"]
   /**
    * Whether running it twice is the same as running it once: what is not, is not retried once it may have been executed.
-   * By default as its text and the types of its parameters prove.
+   * By default as its text and the types of its parameters prove. What has a condition (`IF`) never is: whether it was
+   * applied would be lost.
    */
   readonly idempotent?: boolean | undefined
   /** More rows than this are an error when they are collected; streams are not limited. By default 100,000. */
@@ -103,6 +115,14 @@ export interface Options {
   readonly node?: string | undefined
   /** Which failures are tried again, and when. By default `CqlRetry.standard`. */
   readonly retry?: StatementOptions["retry"]
+  /**
+   * When another node is asked as well, because the first one is slow to answer: the first good answer counts, and the
+   * other one is dropped. For idempotent statements alone; by default, and with `false`, never.
+   *
+   * Each asks for a place of its own among those in flight, and where none is free nobody else is asked. A write has one
+   * time on all nodes; with `timestamps: "server"` and no `timestamp` only a `SELECT` is hedged.
+   */
+  readonly hedge?: StatementOptions["hedge"]
   /** The name of one of the session's `profiles`, which stands behind the other options given here. */
   readonly profile?: string | undefined
 }

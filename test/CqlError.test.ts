@@ -101,6 +101,8 @@ const everyReason: { readonly [Tag in Errors.Reason["_tag"]]: Extract<Errors.Rea
   Unprepared: new Errors.Unprepared({ message: "m" }),
   ClientTimeout: new Errors.ClientTimeout({ message: "m", timeoutMillis: 1, phase: "queue" }),
   AdmissionRefused: new Errors.AdmissionRefused({ message: "m", inFlight: 1, queued: 2, limit: 3 }),
+  CircuitOpen: new Errors.CircuitOpen({ message: "m", retryAfterMillis: 5 }),
+  InvalidPageState: new Errors.InvalidPageState({ message: "m" }),
   TooManyRows: new Errors.TooManyRows({ message: "m", limit: 10 }),
   StatementMismatch: new Errors.StatementMismatch({ message: "m", problems: ["p"], table: "t" }),
   SessionClosed: new Errors.SessionClosed({ message: "m" }),
@@ -377,6 +379,17 @@ describe("cost", () => {
   it("a closed session's reason is made once", () => {
     assert.strictEqual(Errors.sessionClosed("SELECT 1").reason, Errors.sessionClosed("SELECT 2").reason)
     assert.strictEqual(Errors.sessionClosed("SELECT 2").statement, "SELECT 2")
+  })
+
+  it("an open circuit tells when to come again, or that somebody is trying", () => {
+    const open = Errors.circuitOpen(1234.5, "SELECT 1")
+    assert.deepInclude({ ...open.reason }, { _tag: "CircuitOpen", retryAfterMillis: 1234.5 })
+    assert.strictEqual(open.message, "too many statements have failed, and none is sent: the next try is in 1235 ms")
+    assert.strictEqual(open.statement, "SELECT 1")
+    assert.strictEqual(
+      Errors.circuitOpen(0, "SELECT 1").message,
+      "too many statements have failed, and none is sent: one statement is trying whether the cluster has recovered"
+    )
   })
 
   it("a refusal tells the load", () => {

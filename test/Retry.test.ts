@@ -17,7 +17,8 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import * as Errors from "../src/CqlError.ts"
-import { CqlError, CqlRetry, CqlStream, Session, Statement } from "../src/index.ts"
+import type { Session } from "../src/index.ts"
+import { CqlError, CqlRetry, CqlStream, Statement } from "../src/index.ts"
 import * as Reply from "./support/Reply.ts"
 import { connect, hold, reasonOf, untilNode } from "./support/scripted.ts"
 import * as ScriptedServer from "./support/ScriptedServer.ts"
@@ -202,7 +203,7 @@ const failureCases: ReadonlyArray<FailureCase> = [
   failureCase("an unknown code", "ServerError", Reply.error(0x7777, "news"), "never", "later"),
   failureCase("a protocol error", "ProtocolError", Reply.protocolError("what?")),
   failureCase("bad credentials", "AuthenticationError", Reply.badCredentials("who?")),
-  failureCase("Unavailable", "Unavailable", Reply.unavailable({ required: 2, alive: 1 }), "later"),
+  failureCase("Unavailable", "Unavailable", Reply.unavailable({ required: 2, alive: 1 }), "never", "later"),
   failureCase("Overloaded", "Overloaded", Reply.overloaded("busy"), "never", "later"),
   failureCase("Bootstrapping", "Bootstrapping", Reply.bootstrapping("soon"), "later"),
   failureCase("a failed TRUNCATE", "Truncate", Reply.truncateError("a node is down")),
@@ -340,7 +341,7 @@ describe("a node that is alone and cuts its only connection", () => {
     return all
   })
 
-  it.live("cannot be asked again until it is connected, which is no failure of the kind that is tried again", () =>
+  it.live("is waited for as long as the schedule goes, and then the error is that there is none", () =>
     Effect.gen(function*() {
       const all = yield* cutTwice({ reconnectDelay: { base: "10 minutes", max: "10 minutes" } })
       const clock = hurried()
@@ -348,30 +349,27 @@ describe("a node that is alone and cuts its only connection", () => {
       assert.strictEqual(error.reason._tag, "NoHostAvailable")
       const node = addressOf(all.servers.nodes[0]!)
       assert.deepStrictEqual(outcomesOf(error), [{ node, outcome: "ConnectionError" }])
-      assert.lengthOf(clock.pauses, 1)
+      assert.lengthOf(clock.pauses, mostFurther)
       assert.lengthOf(seen(all.servers), 1)
     }))
 
-  it.live("is asked again when it is, where a policy waits for that", () =>
+  it.live("is asked again when it is connected again", () =>
     Effect.gen(function*() {
       const all = yield* cutTwice({})
-      const retry = CqlRetry.make({
-        decide: (failure) => failure.reason._tag === "NoHostAvailable" ? "retryLater" : CqlRetry.decide(failure),
-        schedule: Schedule.spaced("1 millis")
-      })
+      const retry = CqlRetry.make({ schedule: Schedule.spaced("1 millis") })
       yield* all.cql`INSERT a`.pipe(withOptions({ idempotent: true, retry }))
       assert.lengthOf(seen(all.servers), 3)
       yield* assertIdle(all)
     }))
 })
 
-/** Fails always, with what says that nothing was done, so that every statement is tried again. */
-const unavailable = Reply.unavailable({ required: 2, alive: 1 })
+/** What says that nothing was done, so that every statement is tried again. */
+const bootstrapping = Reply.bootstrapping("soon")
 
 const overloaded = Reply.overloaded("busy")
 
 describe("the table", () => {
-  const { ClientTimeout, ConnectionError, NoHostAvailable, SessionClosed, UnknownError } = Errors
+  const { ClientTimeout, ConnectionError, NoHostAvailable, SessionClosed, UnknownError, Unprepared } = Errors
 
   const others: ReadonlyArray<
     readonly [reason: Errors.Reason, plain: CqlRetry.Decision, idempotent: CqlRetry.Decision]
@@ -383,7 +381,11 @@ describe("the table", () => {
     [new ClientTimeout({ phase: "operation", timeoutMillis: 1, message: "" }), "rethrow", "rethrow"],
     [new ClientTimeout({ phase: "queue", timeoutMillis: 1, message: "" }), "rethrow", "rethrow"],
     [new ClientTimeout({ phase: "connect", timeoutMillis: 1, message: "" }), "rethrow", "rethrow"],
-    [new NoHostAvailable({ nodes: [], message: "" }), "rethrow", "rethrow"],
+    [new ClientTimeout({ phase: "stream", timeoutMillis: 1, message: "" }), "rethrow", "rethrow"],
+    [new Unprepared({ message: "" }), "retryLater", "retryLater"],
+    [new Errors.CircuitOpen({ retryAfterMillis: 1, message: "" }), "rethrow", "rethrow"],
+    [new Errors.AdmissionRefused({ inFlight: 1, queued: 1, limit: 1, message: "" }), "rethrow", "rethrow"],
+    [new NoHostAvailable({ nodes: [], message: "" }), "retryLater", "retryLater"],
     [new SessionClosed({ message: "" }), "rethrow", "rethrow"],
     [new UnknownError({ message: "" }), "rethrow", "rethrow"]
   ]
@@ -428,7 +430,7 @@ describe("a request that is not written", () => {
     }
   }
 
-  it.live("to any node is not tried again, and the error tells of each node", () =>
+  it.live("to any node is tried again later, and the error tells of each node", () =>
     Effect.gen(function*() {
       const all = yield* opened(3, slowly)
       yield* breakWrites(all, 3)
@@ -439,7 +441,7 @@ describe("a request that is not written", () => {
         outcomesOf(error).toSorted((a, b) => a.node < b.node ? -1 : 1),
         all.servers.nodes.map((node) => ({ node: addressOf(node), outcome: "ConnectionError" }))
       )
-      assert.deepStrictEqual(clock.pauses, [])
+      assert.lengthOf(clock.pauses, mostFurther)
       assert.deepStrictEqual(seen(all.servers), [])
     }))
 })
@@ -542,7 +544,7 @@ describe("preparing", () => {
     Effect.gen(function*() {
       for (const run of [Statement.prepare, Statement.check]) {
         const all = yield* openedForPreparing(1)
-        failPrepares(all, 2, unavailable)
+        failPrepares(all, 2, bootstrapping)
         const clock = hurried()
         yield* clock.during(Effect.asVoid(run(all.cql`INSERT b ${"x"}`)))
         assert.lengthOf(asks(all.servers), 3)
@@ -573,7 +575,7 @@ describe("a node that has forgotten the statement", () => {
     servers.on(isKnown, ({ node }) => {
       if (left-- <= 0) return Reply.void
       onFailure(node)
-      return unavailable
+      return bootstrapping
     })
   }
 
@@ -636,6 +638,50 @@ describe("a node that has forgotten the statement", () => {
     }
   }
 
+  for (
+    const [what, make] of [
+      ["a statement", (cql: Cql) => cql`INSERT b ${"x"}`],
+      ["a batch", (cql: Cql) => Statement.batch([cql`INSERT b ${"x"}`])]
+    ] as const
+  ) {
+    /** Knows nothing of what it is to execute, so often, though it was prepared. */
+    const forgetful = (servers: ScriptedServer.Scripts, times: number) => {
+      let left = times
+      servers.on(/^INSERT/, ({ node }) => {
+        if (left-- <= 0) return Reply.void
+        Effect.runSync(node.forgetPrepared)
+        return undefined
+      })
+    }
+
+    for (const idempotent of [false, true]) {
+      it.live(`as soon as it was prepared there is given up, and ${what} is tried later, ${idempotent ? "" : "not "}idempotent`, () =>
+        Effect.gen(function*() {
+          const all = yield* opened(1)
+          yield* prepareEverywhere(all)
+          forgetful(all.servers, 3)
+          const clock = hurried()
+          const statement: Effect.Effect<unknown, CqlError> = make(all.cql).pipe(withOptions({ idempotent }))
+          yield* clock.during(statement)
+          assert.lengthOf(clock.pauses, 2)
+          yield* assertIdle(all)
+        }))
+    }
+
+    it.live(`always is an error in the end, where ${what} was executed nowhere`, () =>
+      Effect.gen(function*() {
+        const all = yield* opened(1)
+        yield* prepareEverywhere(all)
+        forgetful(all.servers, Infinity)
+        const clock = hurried()
+        const statement: Effect.Effect<unknown, CqlError> = make(all.cql).pipe(withOptions({ idempotent: false }))
+        const error = yield* errorOf(clock.during(statement))
+        assert.deepStrictEqual(error.attempts.map(({ outcome }) => outcome), Array(4).fill("Unprepared"))
+        assert.strictEqual(error.reason._tag, "Unprepared")
+        assert.lengthOf(clock.pauses, 3)
+      }))
+  }
+
   it.live("and refuses to prepare it in a further attempt has the last word", () =>
     Effect.gen(function*() {
       const all = yield* opened(3)
@@ -646,7 +692,7 @@ describe("a node that has forgotten the statement", () => {
       all.servers.on(/^INSERT/, () => ++prepares === 2 ? Reply.invalid("dropped") : undefined, ["prepare"])
       const error = yield* errorOf(hurried().during(all.cql`INSERT b ${"x"}`))
       assert.deepInclude(error.reason, { _tag: "InvalidQuery", message: "dropped" })
-      assert.deepInclude(outcomesOf(error)[0], { outcome: "Unavailable" })
+      assert.deepInclude(outcomesOf(error)[0], { outcome: "Bootstrapping" })
       assert.lengthOf(all.servers.received(/^INSERT/), 1)
     }))
 })
@@ -916,7 +962,7 @@ describe("the time of a further attempt", () => {
       for (const schedule of [Schedule.forever, Schedule.spaced("1 millis")]) {
         yield* all.servers.clearRequests
         const retry = CqlRetry.make({ schedule })
-        const error = yield* errorOf(hurried().during(statement(all.cql, { retry, timeout: "100 millis" })))
+        const error = yield* errorOf(hurried().during(statement(all.cql, { retry, timeout: "500 millis" })))
         const outcomes = error.attempts.map(({ outcome }) => outcome)
         assert.isAbove(outcomes.length, 4)
         // The last attempt may have had so little time that it came to nothing.
@@ -1001,7 +1047,9 @@ describe("the time of a further attempt", () => {
 // --- what is sent
 
 describe("every attempt of a statement", () => {
-  const sent = ({ connection: _, node: __, receivedAt: ___, ...request }: ScriptedServer.Request) => request
+  const sent = (
+    { connection: _connection, node: _node, receivedAt: _receivedAt, ...request }: ScriptedServer.Request
+  ) => request
 
   const options: Statement.Options = {
     consistency: "quorum",
@@ -1151,7 +1199,7 @@ describe("a policy", () => {
 
   it.live("of none tries nothing again, not even what was not executed", () =>
     Effect.gen(function*() {
-      for (const reply of [unavailable, Reply.bootstrapping("soon"), overloaded, Reply.close]) {
+      for (const reply of [bootstrapping, overloaded, Reply.close]) {
         const all = yield* opened(3)
         failFirst(all.servers, 1, reply)
         const statement = insert(all.cql).pipe(withOptions({ idempotent: true, retry: CqlRetry.none }))
@@ -1205,7 +1253,7 @@ describe("a policy", () => {
         ]
       ) {
         yield* run(statement)
-        assert.deepStrictEqual(told.splice(0), Array(4).fill(["busy", true]))
+        assert.deepStrictEqual(told.splice(0), numbered(4).map(() => ["busy", true]))
       }
     }))
 

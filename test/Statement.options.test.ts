@@ -6,6 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { cql, CqlRetry, Session, Statement } from "../src/index.ts"
 import * as Keyspace from "./support/keyspace.ts"
@@ -571,6 +572,7 @@ const badValues: { readonly [option in keyof Statement.Options]-?: ReadonlyArray
     Symbol("s")
   ],
   attemptTimeout: [0, -1, NaN, Infinity, "soon", "25 days", {}, null, false, new Date()],
+  streamTimeout: [0, -1, NaN, Infinity, "soon", "25 days", {}, null, false, new Date()],
   idempotent: ["yes", 1, 0, null],
   maxRows: [0, -5, 1.5, NaN, Infinity, "many", 5n, null],
   timestamp: [1.5, NaN, Infinity, 2 ** 53, -(2 ** 53), 2n ** 63n, -(2n ** 63n), 2n ** 64n, "1", new Date(), null, true],
@@ -594,6 +596,7 @@ const badValues: { readonly [option in keyof Statement.Options]-?: ReadonlyArray
   ],
   node: ["", " ", 5, null, ["10.0.0.1:9042"]],
   retry: [false, null, "none", {}, { decide: CqlRetry.decide }, { schedule: CqlRetry.schedule }],
+  hedge: [true, null, "50 millis", 50, [], {}, { times: 2 }, { delay: 5, percentile: 99 }],
   profile: ["", " ", 5, null, ["p"]]
 }
 
@@ -641,6 +644,36 @@ describe("a value that makes no sense", () => {
         assert.strictEqual(server.accepted(), 0)
       }))
   }
+
+  it.live("of a part of hedge is refused by the name of that part, wherever it is said", () =>
+    Effect.gen(function*() {
+      const { cql, server } = yield* answeringSession()
+      yield* server.clearRequests
+      const accepted = server.accepted()
+      const wrong: ReadonlyArray<readonly [field: string, hedges: ReadonlyArray<unknown>]> = [
+        ["hedge.delay", [0, -1, NaN, Infinity, "soon", "25 days", null].map((delay) => ({ delay }))],
+        ["hedge.percentile", [0, -1, 100, 101, NaN, Infinity, null].map((percentile) => ({ percentile }))],
+        ["hedge.times", [0, -1, 1.5, 11, NaN, Infinity, "2", null].map((times) => ({ delay: 5, times }))]
+      ]
+      for (const [field, hedges] of wrong) {
+        for (const hedge of hedges) {
+          const options = { hedge } as Statement.Options
+          const refused: ReadonlyArray<Effect.Effect<unknown, unknown, Scope.Scope>> = [
+            cql`SELECT n`.pipe(withOptions(options)),
+            cql`SELECT n`.pipe(provideOptions(options)),
+            Statement.batch([cql`INSERT n`]).pipe(withOptions(options)),
+            connect(server, options)
+          ]
+          for (const effect of refused) {
+            assert.strictEqual((yield* reasonOf("InvalidConfig")(effect)).field, field, JSON.stringify(hedge))
+          }
+          const { field: inProfile } = yield* reasonOf("InvalidConfig")(connect(server, { profiles: { x: options } }))
+          assert.strictEqual(inProfile, `profiles.x.${field}`)
+        }
+      }
+      assertNothingAsked(server)
+      assert.strictEqual(server.accepted(), accepted)
+    }))
 
   it.live("in place of options is refused too", () =>
     Effect.gen(function*() {

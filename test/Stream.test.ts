@@ -2,12 +2,13 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import type { Session } from "../src/index.ts"
-import { cql, CqlStream, Statement } from "../src/index.ts"
+import { cql, CqlError, CqlRetry, CqlStream, Statement } from "../src/index.ts"
 import * as Keyspace from "./support/keyspace.ts"
 import { encodeRows } from "./support/protocol.ts"
 import * as Reply from "./support/Reply.ts"
@@ -105,17 +106,21 @@ describe("pages", () => {
   it.live("are numbered, empty ones too, and know which is the last", () =>
     Effect.gen(function*() {
       const { select } = yield* opened(Reply.pages({ columns, pages: [[[1], [2]], [], [[3]]] }))
-      assert.deepStrictEqual(yield* Stream.runCollect(select.pages), [
+      const pages = yield* Stream.runCollect(select.pages)
+      assert.deepStrictEqual(pages.map(({ next: _next, ...page }) => page), [
         { index: 0, rows: [{ n: 1 }, { n: 2 }], isLast: false },
         { index: 1, rows: [], isLast: false },
         { index: 2, rows: [{ n: 3 }], isLast: true }
       ])
+      assert.deepStrictEqual(pages.map(({ next }) => typeof next), ["string", "string", "undefined"])
     }))
 
   it.live("of a statement without rows are one that is empty", () =>
     Effect.gen(function*() {
       const { select } = yield* opened(Reply.void)
-      assert.deepStrictEqual(yield* Stream.runCollect(select.pages), [{ index: 0, rows: [], isLast: true }])
+      assert.deepStrictEqual(yield* Stream.runCollect(select.pages), [
+        { index: 0, rows: [], isLast: true, next: undefined }
+      ])
     }))
 
   it.live("end after maxPages", () =>
@@ -249,6 +254,137 @@ describe("fetching", () => {
       )
       assert.deepInclude(reason, { phase: "operation", timeoutMillis: 1000 })
       assert.deepStrictEqual(rows, numbered(11))
+    }))
+})
+
+describe("streamTimeout", () => {
+  const streamTimeout = "1 second"
+
+  const endsWithStream = { _tag: "ClientTimeout", phase: "stream", timeoutMillis: 1000 } as const
+
+  const pageOf = ({ pageState }: { readonly pageState: Buffer | undefined }) => pageState?.readInt32BE() ?? 0
+
+  /** Pages of one row each, but the one of this number, which has another answer. */
+  const pagesBut = (number: number, reply: Reply.Reply): ScriptedServer.Handler => {
+    const pages = onePerPage(20)
+    return (request) => pageOf(request) === number ? reply : pages(request)
+  }
+
+  /** The rows that came, and the error behind them. */
+  const failing = <E>(stream: Stream.Stream<Statement.Row, E>, at?: (n: unknown) => Effect.Effect<unknown, unknown>) =>
+    Effect.gen(function*() {
+      const rows: Array<unknown> = []
+      const error = yield* Effect.flip(Stream.runForEach(stream, ({ n }) => {
+        rows.push(n)
+        return at?.(n) ?? Effect.void
+      }))
+      assert.instanceOf(error, CqlError)
+      return { error, rows }
+    })
+
+  for (const pagesAhead of [0, 1, 3]) {
+    it.live(`ends the stream within a page that does not come, behind the rows before it, ${pagesAhead} pages ahead`, () =>
+      Effect.gen(function*() {
+        const { asked, select, server } = yield* opened(pagesBut(2, Reply.silence), { shutdownTimeout: "20 millis" })
+        const limited = select.pipe(Statement.withOptions({ streamTimeout }))
+        const { error, rows } = yield* failing(CqlStream.rows(limited, { pagesAhead }))
+        assert.deepInclude({ ...error.reason }, endsWithStream)
+        assert.deepStrictEqual(rows, [0, 1])
+        assert.strictEqual(error.statement, "SELECT n")
+        const node = `${server.host}:${server.port}`
+        assert.strictEqual(error.coordinator, node)
+        assert.deepStrictEqual(error.attempts.map(({ node, outcome }) => ({ node, outcome })), [
+          { node, outcome: "ClientTimeout" }
+        ])
+        assert.strictEqual(yield* asked, 3)
+      }))
+
+    it.live(`ends the stream between pages, where rows are worked on too long, ${pagesAhead} pages ahead`, () =>
+      Effect.gen(function*() {
+        const { asked, cql, select, server } = yield* opened(onePerPage(20), { shutdownTimeout: "20 millis" })
+        server.on("SELECT later", Reply.silence)
+        // It has the same limit as the stream, and begins later.
+        const tooLong = reasonOf("ClientTimeout")(
+          cql`SELECT later`.pipe(Statement.withOptions({ timeout: streamTimeout }))
+        )
+        const limited = select.pipe(Statement.withOptions({ streamTimeout }))
+        const { error, rows } = yield* failing(
+          CqlStream.rows(limited, { pagesAhead }),
+          (n) => n === 1 ? tooLong : Effect.void
+        )
+        assert.deepInclude({ ...error.reason }, endsWithStream)
+        assert.deepStrictEqual(rows, numbered(2 + pagesAhead))
+        assert.deepStrictEqual(error.attempts, [])
+        assert.strictEqual(yield* asked, 2 + pagesAhead)
+      }))
+  }
+
+  it.live("ends pages like rows, and of every level the nearest counts", () =>
+    Effect.gen(function*() {
+      const { select } = yield* opened(pagesBut(1, Reply.silence), {
+        shutdownTimeout: "20 millis",
+        streamTimeout: "10 minutes"
+      })
+      const { pages } = select.pipe(Statement.withOptions({ streamTimeout }))
+      assert.deepInclude(yield* reasonOf("ClientTimeout")(Stream.runDrain(pages)), endsWithStream)
+      const inRegion = Stream.runDrain(select.stream).pipe(Statement.provideOptions({ streamTimeout }))
+      assert.deepInclude(yield* reasonOf("ClientTimeout")(inRegion), endsWithStream)
+    }))
+
+  it.live("ends the stream also while a page waits to be tried again", () =>
+    Effect.gen(function*() {
+      const { select } = yield* opened(pagesBut(1, Reply.overloaded("busy")))
+      const retry = CqlRetry.make({ schedule: Schedule.spaced("10 millis") })
+      const limited = select.pipe(Statement.withOptions({ idempotent: true, streamTimeout, retry }))
+      const { error, rows } = yield* failing(limited.stream)
+      // Whatever the last attempt came to, it was the stream's time that has ended.
+      assert.include(["ClientTimeout", "Overloaded"], error.reason._tag)
+      if (error.reason._tag === "ClientTimeout") assert.strictEqual(error.reason.phase, "stream")
+      assert.isAbove(error.attempts.length, 4)
+      assert.deepStrictEqual(rows, [0])
+    }))
+
+  it.live("leaves a page its own limits, which are told as such when they come first", () =>
+    Effect.gen(function*() {
+      const { select } = yield* opened(pagesBut(1, Reply.silence), { shutdownTimeout: "20 millis" })
+      const ofPage = select.pipe(Statement.withOptions({ timeout: "100 millis", streamTimeout: "1 minute" }))
+      assert.deepInclude(yield* reasonOf("ClientTimeout")(Stream.runDrain(ofPage.stream)), {
+        phase: "operation",
+        timeoutMillis: 100
+      })
+      const limits = { attemptTimeout: "100 millis", streamTimeout: "20 seconds", retry: CqlRetry.none } as const
+      const ofAttempt = select.pipe(Statement.withOptions(limits))
+      assert.deepInclude(yield* reasonOf("ClientTimeout")(Stream.runDrain(ofAttempt.stream)), {
+        phase: "attempt",
+        timeoutMillis: 100
+      })
+    }))
+
+  it.live("is not what a statement ends with that was not prepared in the time that preparing has", () =>
+    Effect.gen(function*() {
+      const { cql, server } = yield* opened(Reply.void, { attemptTimeout: "50 millis", retry: CqlRetry.none })
+      server.on(/\?/, Reply.silence, ["prepare"])
+      const limited = cql`SELECT n WHERE k = ${1}`.pipe(Statement.withOptions({ streamTimeout: "20 seconds" }))
+      assert.deepInclude(yield* reasonOf("ClientTimeout")(Stream.runDrain(limited.stream)), { phase: "prepare" })
+    }))
+
+  it.live("begins anew each time that the stream is run, with its first page and not before", () =>
+    Effect.gen(function*() {
+      const { cql, select, server } = yield* opened(onePerPage(3), { shutdownTimeout: "20 millis" })
+      server.on("SELECT later", Reply.silence)
+      const { stream } = select.pipe(Statement.withOptions({ streamTimeout: "300 millis" }))
+      const later = cql`SELECT later`.pipe(Statement.withOptions({ timeout: "300 millis" }))
+      for (const _ of [1, 2]) {
+        yield* reasonOf("ClientTimeout")(later)
+        assert.deepStrictEqual(yield* collect(stream), [0, 1, 2])
+      }
+    }))
+
+  it.live("is of no matter where all rows are collected", () =>
+    Effect.gen(function*() {
+      const pages = onePerPage(5)
+      const { select } = yield* opened((request) => Reply.delay(10, pages(request)))
+      assert.lengthOf(yield* select.pipe(Statement.withOptions({ streamTimeout: "1 millis" })), 5)
     }))
 })
 

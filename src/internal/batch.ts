@@ -9,8 +9,10 @@ import type { FrameFlags, Host } from "./driver/inside.ts"
 import type * as Nodes from "./driver/nodes.ts"
 import type { BatchItem, Request } from "./driver/requests.ts"
 import { batchKind, BatchRequest, maxBatchItems } from "./driver/requests.ts"
+import type { Latencies } from "./latencies.ts"
 import type { Finish, Limits, Resume } from "./operation.ts"
 import { Operation } from "./operation.ts"
+import type { Origin } from "./pageState.ts"
 import type { Query } from "./query.ts"
 import { encodeQuery, routeOf } from "./query.ts"
 import type { Settings } from "./settings.ts"
@@ -27,6 +29,8 @@ export interface BatchQuery {
   readonly schema: Schema.Constraint | undefined
   /** As errors show it. */
   readonly text: string
+  /** Known, and not to be looked for. */
+  readonly isOfOnePartition?: boolean
 }
 
 interface Item {
@@ -131,8 +135,25 @@ export class BatchOperation<A, E = never> extends Operation<A, E> {
   }
 
   protected isIdempotent(): boolean {
-    return this.settings.idempotent ??
-      this.items.every(({ query, statement }) => query.idempotent ?? statement.isIdempotent)
+    const { idempotent } = this.settings
+    return !this.hasCondition() &&
+      (idempotent ?? this.items.every(({ query, statement }) => query.idempotent ?? statement.isIdempotent))
+  }
+
+  protected hasCondition(): boolean {
+    return this.items.some(({ statement }) => statement.hasCondition)
+  }
+
+  protected isRead(): boolean {
+    return false
+  }
+
+  get origin(): Origin {
+    return { keyspace: this.shared.client.keyspace, text: this.text, values: undefined }
+  }
+
+  get latencies(): Latencies | undefined {
+    return this.settings.hedge?.percentile === undefined ? undefined : this.items[0]!.statement.latencies
   }
 
   protected repeat(limits: Limits, resume: Resume<A, E>): BatchOperation<A, E> {
@@ -155,7 +176,8 @@ export class BatchOperation<A, E = never> extends Operation<A, E> {
   /** Servers tell of it as well, each by a limit of its own. */
   protected override warningsOf(flags: FrameFlags): ReadonlyArray<string> | undefined {
     const { warnings } = flags
-    if (this.batch.type !== "unlogged" || warnings?.some((warning) => warning.includes("partitions"))) return warnings
+    if (this.batch.type !== "unlogged" || this.batch.isOfOnePartition === true) return warnings
+    if (warnings?.some((warning) => warning.includes("partitions")) === true) return warnings
     return coversManyPartitions(this.items) ? [...(warnings ?? []), tooManyPartitions(this.items.length)] : warnings
   }
 

@@ -9,6 +9,7 @@ import * as Schedule from "effect/Schedule"
 import type { CqlError } from "../CqlError.ts"
 import * as Errors from "../CqlError.ts"
 import * as Consistencies from "./consistency.ts"
+import type { Hedge } from "./hedging.ts"
 import type { Policy } from "./retryPolicy.ts"
 import type { Profiles, StatementOptions } from "./settings.ts"
 
@@ -94,11 +95,13 @@ export const statementOptions = (options: StatementOptions): ReadonlyArray<Check
   if (options.pageSize !== undefined) checks.push(whole("pageSize", options.pageSize, 1, 2 ** 31 - 1))
   if (options.timeout !== undefined) checks.push(duration("timeout", options.timeout))
   if (options.attemptTimeout !== undefined) checks.push(duration("attemptTimeout", options.attemptTimeout))
+  if (options.streamTimeout !== undefined) checks.push(duration("streamTimeout", options.streamTimeout))
   if (options.maxRows !== undefined) checks.push(whole("maxRows", options.maxRows, 1))
   if (options.idempotent !== undefined) checks.push(boolean("idempotent", options.idempotent))
   if (options.tracing !== undefined) checks.push(boolean("tracing", options.tracing))
   if (options.node !== undefined) checks.push(text("node", options.node))
   if (options.retry !== undefined) checks.push(retry(options.retry))
+  if (options.hedge !== undefined && options.hedge !== false) checks.push(...hedge(options.hedge))
   if (options.profile !== undefined) checks.push(text("profile", options.profile))
   if (options.timestamp !== undefined) checks.push(timestamp("timestamp", options.timestamp))
   if (options.customPayload !== undefined) checks.push(customPayload(options.customPayload))
@@ -112,6 +115,24 @@ const retry = (policy: Policy): Check => ({
   expected: "a policy of CqlRetry",
   holds: typeof policy?.decide === "function" && Schedule.isSchedule(policy.schedule)
 })
+
+const hedge = (value: Hedge): ReadonlyArray<Check> =>
+  typeof value === "object" && value !== null
+    ? [
+      {
+        field: "hedge",
+        expected: "false, or an object with either a delay or a percentile",
+        holds: (value.delay === undefined) !== (value.percentile === undefined)
+      },
+      duration("hedge.delay", value.delay),
+      {
+        field: "hedge.percentile",
+        expected: "a number above 0 and below 100",
+        holds: value.percentile === undefined || (value.percentile > 0 && value.percentile < 100)
+      },
+      whole("hedge.times", value.times, 1, 10)
+    ]
+    : [{ field: "hedge", expected: "false, or an object with either a delay or a percentile", holds: false }]
 
 /** Microseconds. The lowest number of 64 bits means "none" to the server. */
 const timestamp = (field: string, value: unknown): Check => ({

@@ -4,6 +4,7 @@
 import type { CqlError } from "../CqlError.ts"
 import type { Admission } from "./admission.ts"
 import * as Check from "./check.ts"
+import type { Breaker } from "./circuitBreaker.ts"
 import type { DriverClient } from "./driver/client.ts"
 import type { Profiles, Settings, StatementOptions } from "./settings.ts"
 import * as Settle from "./settings.ts"
@@ -11,9 +12,15 @@ import type { Statements } from "./statements.ts"
 
 /** One driver client and what belongs to it, shared by the sessions of its keyspace. */
 export interface SharedClient {
+  /** Another one than before, once it is connected that was made in the background. */
   readonly client: DriverClient
   readonly admission: Admission
   readonly statements: Statements
+  readonly breaker: Breaker | undefined
+  /** Why the client is not connected yet, where it is not. */
+  readonly notConnected: CqlError | undefined
+  /** A service that refuses to write at a consistency of one node. */
+  readonly isCloud: boolean
 }
 
 /** Options from the farthest to the nearest, which wins. */

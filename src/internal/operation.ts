@@ -13,6 +13,8 @@ import * as Errors from "../CqlError.ts"
 import type { Admission } from "./admission.ts"
 import { NullInRow } from "./codec/Decoder.ts"
 import * as RowSchema from "./codec/RowSchema.ts"
+import { whyNotConnected } from "./connecting.ts"
+import * as Consistencies from "./consistency.ts"
 import type { Core, SharedClient } from "./core.ts"
 import { classify } from "./driver/classify.ts"
 import { NotSent } from "./driver/client.ts"
@@ -20,6 +22,10 @@ import type { FrameFlags, Host } from "./driver/inside.ts"
 import * as Nodes from "./driver/nodes.ts"
 import type { Request } from "./driver/requests.ts"
 import type { Response } from "./driver/responses.ts"
+import { Hedging } from "./hedging.ts"
+import type { Latencies } from "./latencies.ts"
+import { maskValues } from "./mask.ts"
+import type { Origin } from "./pageState.ts"
 import { prepare, prepareAgain, serverHasSpoken } from "./prepare.ts"
 import type { Previous } from "./retry.ts"
 import { recover } from "./retry.ts"
@@ -35,6 +41,8 @@ export interface Outcome {
   readonly flags: FrameFlags
   readonly warnings: ReadonlyArray<string>
   readonly coordinator: string
+  /** What has its page state. */
+  readonly operation: { readonly origin: Origin }
   /** After a schema change: whether all nodes knew of it in time. */
   readonly schemaInAgreement: boolean | undefined
 }
@@ -66,9 +74,13 @@ export interface FailedAttempt {
 
 const noNodes: ReadonlyArray<Host> = []
 
+const noAttempts: ReadonlyArray<FailedAttempt> = []
+
 const noWarnings: ReadonlyArray<string> = []
 
 const nothingForgotten: ReadonlyArray<KnownStatement> = []
+
+const localSerial = Consistencies.toCode("localSerial")
 
 type Phase = Errors.ClientTimeout["phase"]
 
@@ -90,6 +102,12 @@ export abstract class Operation<A, E = never> {
   /** Attempts that failed; none for almost every request, so not even an array. */
   private failed: Array<FailedAttempt> | undefined
   private holdsPlace = false
+  /** Those that ask other nodes the same at the same time; none unless the statement is hedged. */
+  hedging: Hedging<A, E> | undefined
+  /** Why it failed, if it did; what comes of it is in the effect that it ends with. */
+  failure: Errors.Reason | undefined
+  /** The node that is asked now. */
+  asked: Host | undefined
   /** The fiber has its answer, or does not want one any more. */
   private done = false
 
@@ -129,6 +147,18 @@ export abstract class Operation<A, E = never> {
   /** Whether running it twice is the same as running it once: it says so, or it is proved. */
   protected abstract isIdempotent(): boolean
 
+  /** What a page state of its result is of. */
+  abstract readonly origin: Origin
+
+  /** Whether it is a lightweight transaction. */
+  protected abstract hasCondition(): boolean
+
+  /** Whether the time of a write is of no matter, for it writes nothing. */
+  protected abstract isRead(): boolean
+
+  /** How long it took of late; kept where its hedging goes by a percentile. */
+  abstract readonly latencies: Latencies | undefined
+
   /** The same once more, behind what was tried before. */
   protected abstract repeat(limits: Limits, resume: Resume<A, E>): Operation<A, E>
 
@@ -143,6 +173,12 @@ export abstract class Operation<A, E = never> {
       return this.settle(Exit.fail(Errors.admissionRefused(loadOf(admission), this.text)))
     }
     this.startTimer("queue")
+  }
+
+  /** With the place that `takePlaceForAnother` took. */
+  startBeside(): void {
+    this.core.enter()
+    this.admitted()
   }
 
   admitted(): void {
@@ -198,19 +234,33 @@ export abstract class Operation<A, E = never> {
   }
 
   private nextHost(): Host | undefined {
-    const tried = this.failed?.map(({ host }) => host) ?? noNodes
     const { client } = this.shared
+    const tried = this.triedHere()
     if (this.settings.node === undefined) {
-      const untried = this.previous === undefined ? undefined : this.chooseUntried()
-      return untried ?? client.choose(this.route, tried)
+      const isFirst = this.previous === undefined && this.hedging === undefined
+      return (isFirst ? undefined : this.chooseUntried()) ?? client.choose(this.route, tried, this.localOnly)
     }
     const host = client.node(this.settings.node)
     return host === undefined || !Nodes.isUsable(host) || tried.includes(host) ? undefined : host
   }
 
-  /** One that no attempt has failed on, neither of this operation nor of those before it, as long as there is one. */
-  private chooseUntried(): Host | undefined {
-    return this.shared.client.choose(this.route, this.failedAttempts().map(({ host }) => host))
+  /** What a request could not be sent to, or is waiting for: not tried again, whatever else there is. */
+  private triedHere(): ReadonlyArray<Host> {
+    const failed = this.failed?.map(({ host }) => host) ?? noNodes
+    return this.hedging === undefined ? failed : [...failed, ...this.hedging.nodes()]
+  }
+
+  /** One that no attempt has failed on, neither of this operation nor of others, and none is waiting for. */
+  private chooseUntried(localOnly = this.localOnly): Host | undefined {
+    const failed = this.failedAttempts().map(({ host }) => host)
+    const tried = this.hedging === undefined ? failed : [...failed, ...this.hedging.nodes()]
+    return this.shared.client.choose(this.route, tried, localOnly)
+  }
+
+  /** What is serial within a data center alone must not be decided in another one. */
+  private get localOnly(): boolean {
+    const { consistency, serialConsistency } = this.settings
+    return consistency === localSerial || (serialConsistency === localSerial && this.hasCondition())
   }
 
   private send(host: Host): void {
@@ -218,9 +268,11 @@ export abstract class Operation<A, E = never> {
     const remaining = this.deadline - now
     if (remaining <= 0) return this.fail(this.timedOut("operation"))
     this.sentAt = now
+    this.asked = host
     this.request = this.makeRequest(this.writeTimestamp())
     this.isLast = remaining < this.settings.attemptMillis
     const millis = this.isLast ? remaining : this.settings.attemptMillis
+    this.hedging?.sent(this)
     this.shared.client.send(host, this.request, millis, (error, response) => this.answered(host, error, response))
   }
 
@@ -232,9 +284,44 @@ export abstract class Operation<A, E = never> {
     return this.timestamp
   }
 
+  // --- hedge
+
+  /** A write is, when all its attempts have one time: a late one must not overtake what was written after it. */
+  mayBeHedged(): boolean {
+    const hasOneTime = this.settings.clientTimestamps || this.settings.timestamp !== undefined
+    return this.settings.node === undefined && this.isIdempotent() && (hasOneTime || this.isRead())
+  }
+
+  takePlaceForAnother(): boolean {
+    const { admission, client } = this.shared
+    // In its data center: what takes long there takes longer elsewhere.
+    return !client.isClosing && this.chooseUntried(true) !== undefined && admission.tryEnter()
+  }
+
+  /** The same, on another node. */
+  twin(resume: Resume<A, E>): Operation<A, E> {
+    return this.repeat({
+      deadline: this.deadline,
+      goesOn: true,
+      previous: { failed: noAttempts, timestamp: this.timestamp, step: this.previous?.step }
+    }, resume)
+  }
+
+  /** Also of one that was given up: else what is slow would seem to be rare. */
+  private sample(error: unknown, response: unknown): void {
+    const { latencies } = this
+    const { admission } = this.shared
+    if (latencies === undefined && admission.adaptive === undefined) return
+    const millis = performance.now() - this.sentAt
+    const isTimed = response !== undefined || isTimeout(error)
+    if (isTimed) latencies?.add(millis)
+    if (isTimed || isOverload(error)) admission.sample(millis, response === undefined)
+  }
+
   // --- settle
 
   private answered(host: Host, error: unknown, response: Response<unknown> | undefined): void {
+    this.sample(error, response)
     if (this.done) return this.release()
     if (response !== undefined) return this.succeed(host, response as Response<RowsPage | null>)
     // What comes after its time is for nobody, and is not worth reading.
@@ -277,15 +364,26 @@ export abstract class Operation<A, E = never> {
   }
 
   private record(host: Host, reason: Errors.Reason): void {
+    const attempt = { host, reason, durationMillis: Math.round(performance.now() - this.sentAt) }
     this.failed ??= []
-    this.failed.push({ host, reason, durationMillis: Math.round(performance.now() - this.sentAt) })
+    this.failed.push(attempt)
+    this.hedging?.failed.push(attempt)
+    this.asked = undefined
   }
 
   private succeed(host: Host, { flags, schemaInAgreement, value }: Response<RowsPage | null>): void {
     const warnings = this.warningsOf(flags) ?? noWarnings
-    const finished = this.finish({ page: value, flags, warnings, coordinator: host.address, schemaInAgreement })
+    const finished = this.finish({
+      page: value,
+      flags,
+      warnings,
+      coordinator: host.address,
+      operation: this,
+      schemaInAgreement
+    })
     if (warnings.length === 0 && schemaInAgreement !== false) return this.settle(finished)
-    this.settle(Effect.andThen(logWarnings(this.shared, this.text, warnings, schemaInAgreement), finished))
+    const masked = warnings.map((warning) => maskValues(warning, this.values))
+    this.settle(Effect.andThen(logWarnings(this.shared, this.text, masked, schemaInAgreement), finished))
   }
 
   protected warningsOf(flags: FrameFlags): ReadonlyArray<string> | undefined {
@@ -310,6 +408,7 @@ export abstract class Operation<A, E = never> {
   }
 
   protected fail(reason: Errors.Reason, cause?: unknown, coordinator?: string, statement = this.text): void {
+    this.failure = reason
     const failed = this.failedAttempts()
     const error = Errors.make({ reason, statement, coordinator, attempts: failed.map(describeAttempt), cause })
     this.settle(recover(error, {
@@ -324,11 +423,15 @@ export abstract class Operation<A, E = never> {
   }
 
   private failedAttempts(): ReadonlyArray<FailedAttempt> {
-    return [...(this.previous?.failed ?? []), ...(this.failed ?? [])]
+    return this.hedging?.failed ?? [...(this.previous?.failed ?? []), ...(this.failed ?? [])]
   }
 
   private again(previous: Previous): Effect.Effect<A, CqlError | Schema.SchemaError | E> {
-    return perform((resume) => this.repeat({ deadline: this.deadline, goesOn: true, previous }, resume))
+    return perform(
+      (resume) => this.repeat({ deadline: this.deadline, goesOn: true, previous }, resume),
+      this.settings,
+      previous
+    )
   }
 
   /**
@@ -395,9 +498,10 @@ export abstract class Operation<A, E = never> {
 
   private noHostAvailable(otherwise?: Errors.Reason): Errors.Reason {
     const { node } = this.settings
-    const { client } = this.shared
+    const { client, notConnected } = this.shared
+    if (notConnected !== undefined) return whyNotConnected(notConnected)
     if (node !== undefined && client.node(node) === undefined) return unknownNode(node)
-    const asked = node === undefined ? client.policy.localHosts() : [client.node(node)!]
+    const asked = node === undefined ? client.nodes(this.localOnly) : [client.node(node)!]
     const nodes = Nodes.whyNone(asked, (host) => {
       const attempt = this.failedAttempts().findLast((attempt) => attempt.host === host)
       return (attempt?.reason ?? otherwise)?.message
@@ -408,9 +512,16 @@ export abstract class Operation<A, E = never> {
 
 /** Runs an operation; who is interrupted does not wait for it. */
 export const perform = <A, E>(
-  make: (resume: Resume<A, E>) => Operation<A, E>
+  make: (resume: Resume<A, E>) => Operation<A, E>,
+  { hedge }: Settings,
+  previous?: Previous
 ): Effect.Effect<A, CqlError | Schema.SchemaError | E> =>
   Effect.callback((resume) => {
+    if (hedge !== undefined) {
+      const hedging = new Hedging(hedge, previous?.failed ?? noAttempts, resume)
+      hedging.begin(make)
+      return Effect.sync(() => hedging.abandon())
+    }
     const operation = make(resume)
     operation.start()
     return Effect.sync(() => operation.abandon())
@@ -419,6 +530,12 @@ export const perform = <A, E>(
 const isUnprepared = (error: unknown): boolean => (error as { readonly code?: unknown }).code === 0x2500
 
 const isTimeout = (error: unknown): boolean => (error as { readonly name?: string }).name === "OperationTimedOutError"
+
+/** Overloaded, write timeout, read timeout. */
+const isOverload = (error: unknown): boolean => {
+  const { code } = error as { readonly code?: unknown }
+  return code === 0x1001 || code === 0x1100 || code === 0x1200
+}
 
 const wasNotSent = (error: unknown): boolean =>
   error instanceof NotSent || (error as { readonly requestNotWritten?: boolean }).requestNotWritten === true

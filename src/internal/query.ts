@@ -14,8 +14,10 @@ import type { Host } from "./driver/inside.ts"
 import type * as Nodes from "./driver/nodes.ts"
 import type { QueryParameters, Request } from "./driver/requests.ts"
 import { ExecuteRequest, QueryRequest } from "./driver/requests.ts"
+import type { Latencies } from "./latencies.ts"
 import type { Finish, Limits, Resume } from "./operation.ts"
 import { Operation } from "./operation.ts"
+import * as PageStates from "./pageState.ts"
 import { prepareAgain, serverHasSpoken } from "./prepare.ts"
 import type { Settings } from "./settings.ts"
 import type { KnownStatement, Prepared, ReaderKind, RowsPage } from "./statements.ts"
@@ -29,11 +31,21 @@ export interface Query {
   readonly schema: Schema.Constraint | undefined
   /** What it says of itself as a part of a batch. */
   readonly idempotent?: boolean | undefined
+  readonly encoded?: EncodedQuery["encoded"]
+}
+
+/** Its values are encoded already, by this preparation. */
+export interface EncodedQuery extends Query {
+  readonly encoded: { readonly prepared: Prepared; readonly values: Buffer }
 }
 
 /** Which part of the result. */
 export interface PageWanted extends Limits {
   readonly pageState?: Buffer | undefined
+  /** Whose owners are asked, where the statement does not tell. */
+  readonly token?: string | undefined
+  /** What the page state must be of, where that is not known. */
+  readonly resumes?: PageStates.Kept | undefined
   /** By default all rows of the page. */
   readonly reader?: ReaderKind
 }
@@ -70,7 +82,7 @@ export class QueryOperation<A, E = never> extends Operation<A, E> {
   }
 
   protected makeReady(): void {
-    if (this.query.values.length === 0) return this.attempt()
+    if (this.query.values.length === 0) return this.attemptIfItResumes()
     const { prepared } = this.statement
     if (prepared !== undefined) return this.encode(prepared)
     this.prepares()
@@ -80,7 +92,18 @@ export class QueryOperation<A, E = never> extends Operation<A, E> {
   }
 
   private encode(prepared: Prepared): void {
-    if (this.bind(this.statement, prepared)) this.attempt()
+    if (this.bind(this.statement, prepared)) this.attemptIfItResumes()
+  }
+
+  private attemptIfItResumes(): void {
+    const { resumes } = this.wanted
+    const problem = resumes === undefined ? undefined : PageStates.problemOfOrigin(resumes, this.origin)
+    if (problem !== undefined) return this.fail(problem)
+    this.attempt()
+  }
+
+  override get origin(): PageStates.Origin {
+    return { keyspace: this.shared.client.keyspace, text: this.query.text, values: this.bound }
   }
 
   protected bind(_: KnownStatement, prepared: Prepared): boolean {
@@ -91,8 +114,13 @@ export class QueryOperation<A, E = never> extends Operation<A, E> {
     }
     this.prepared = prepared
     this.bound = bound
-    this.route = routeOf(prepared, bound)
+    this.route = this.routeOfToken(prepared) ?? routeOf(prepared, bound)
     return true
+  }
+
+  private routeOfToken({ keyspace }: Prepared): Nodes.Route | undefined {
+    const { token } = this.wanted
+    return token === undefined || keyspace === undefined ? undefined : { keyspace, token }
   }
 
   protected makeRequest(timestamp: number | bigint | undefined): Request<RowsPage | null> {
@@ -114,7 +142,21 @@ export class QueryOperation<A, E = never> extends Operation<A, E> {
   }
 
   protected isIdempotent(): boolean {
-    return this.settings.idempotent ?? this.statement.isIdempotent
+    const { idempotent } = this.settings
+    // Twice is never the same as once: the second time the first one is in its way, and its outcome is lost.
+    return idempotent === undefined ? this.statement.isIdempotent : idempotent && !this.hasCondition()
+  }
+
+  protected hasCondition(): boolean {
+    return this.statement.hasCondition
+  }
+
+  protected isRead(): boolean {
+    return this.statement.isRead
+  }
+
+  get latencies(): Latencies | undefined {
+    return this.settings.hedge?.percentile === undefined ? undefined : this.statement.latencies
   }
 
   protected repeat(limits: Limits, resume: Resume<A, E>): QueryOperation<A, E> {
@@ -188,7 +230,11 @@ interface NotBound {
 }
 
 /** `[short n]<value_1>...<value_n>` of the values by the types of their markers. */
-export const encodeQuery = (prepared: Prepared, { names, text, values }: Query): Buffer | NotBound => {
+export const encodeQuery = (
+  prepared: Prepared,
+  { encoded, names, text, values }: Query
+): Buffer | NotBound => {
+  if (encoded !== undefined && encoded.prepared === prepared) return encoded.values
   const ordered = names === undefined
     ? inOrder(prepared.parameters, values)
     : byName(prepared.parameters, names, values, text)

@@ -5,6 +5,7 @@
  * loggers print that line themselves and then what `stack` has below its first.
  */
 import type { Attempt, CqlError, Reason } from "../CqlError.ts"
+import { hasCondition } from "./cql/condition.ts"
 import { mask } from "./mask.ts"
 
 export const render = (error: CqlError): string =>
@@ -228,7 +229,8 @@ const hintBlock = (error: CqlError): ReadonlyArray<string> => {
   return hint === undefined ? [] : [`  hint: ${hint}`]
 }
 
-const hintOf = ({ reason }: CqlError): string | undefined => {
+const hintOf = ({ reason, statement }: CqlError): string | undefined => {
+  if (mayBeExecuted(reason) && statement !== undefined && hasCondition(statement)) return hints.CasWriteUnknown
   switch (reason._tag) {
     case "InvalidQuery":
       return queryHints.find(([pattern]) => pattern.test(reason.message))?.[1]
@@ -252,6 +254,11 @@ const hintOf = ({ reason }: CqlError): string | undefined => {
       return hints[reason._tag]
   }
 }
+
+const mayBeExecuted = (reason: Reason): boolean =>
+  reason._tag === "ConnectionError"
+    ? reason.written
+    : reason._tag === "ClientTimeout" && (reason.phase === "attempt" || reason.phase === "operation")
 
 const syntaxHint = ({ line, message }: Extract<Reason, { readonly _tag: "CqlSyntaxError" }>): string | undefined => {
   if (message.includes("'<EOF>'")) return "the statement ends too early: the mark is where more was expected"
@@ -297,7 +304,7 @@ const writeHints: Readonly<Record<string, string>> = {
   SIMPLE: "the write may have happened and may still: only an idempotent statement can be tried again",
   COUNTER: "the counter may have been incremented: to try again may count twice",
   BATCH: "the batch log holds the batch: it will be completed without you",
-  BATCH_LOG: "the batch log was not written and nothing of the batch was done: it can be tried again"
+  BATCH_LOG: "a replica of the batch log may hold the batch and run it later: only an idempotent one can be tried again"
 }
 
 const timeoutHints = {
@@ -305,7 +312,8 @@ const timeoutHints = {
   queue: "more is asked than the cluster answers: lower the concurrency, or raise `maxInFlight` if the nodes are idle",
   prepare: "no node answered in time: nothing was executed, so it can be tried again",
   attempt: "the node may still execute the statement: only an idempotent one can be tried again",
-  operation: "raise `timeout`, or read less at once; the attempts tell where the time went"
+  operation: "raise `timeout`, or read less at once; the attempts tell where the time went",
+  stream: "raise `streamTimeout`, or read less; the time in which rows are worked on counts as well"
 } as const
 
 /** The reasons whose hint needs nothing of their fields. */
@@ -327,6 +335,8 @@ const hints: Partial<Record<Reason["_tag"], string>> = {
   ProtocolError: "does something else than Cassandra listen there, or something between that changes what is sent?",
   Unprepared: "does the schema change all the time, or is the node's cache of prepared statements too small?",
   AdmissionRefused: "lower the concurrency: Effect.forEach takes `concurrency`, and a stream is read at your pace",
+  CircuitOpen: "the errors before it tell why: `NoHostAvailable`, timeouts, or a server that is overloaded",
+  InvalidPageState: "begin from the first page again, without a page state",
   TooManyRows: "read it as a stream, restrict the statement, or raise `maxRows`",
   SessionClosed: "the scope of the session has ended: provide its layer around the whole program",
   UnsupportedDriver: "npm install cassandra-driver@~4.10.0",

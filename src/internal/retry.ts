@@ -18,7 +18,8 @@ export interface Previous {
   readonly failed: ReadonlyArray<FailedAttempt>
   /** Repeated, for a replay must not overtake a write that came after it. */
   readonly timestamp: number | undefined
-  readonly step: Step
+  /** None when the first attempts have not failed yet, and others are made beside them. */
+  readonly step: Step | undefined
 }
 
 export type Step = (now: number, error: CqlError) => Pull.Pull<readonly [unknown, Duration.Duration], never, unknown>
@@ -43,8 +44,8 @@ export const recover = <A, E>(
 ): Effect.Effect<A, CqlError | Schema.SchemaError | E> =>
   Effect.suspend(() => {
     const { core, policy } = failed
-    // Then it is no node that has failed.
-    if (core.shared.client.isClosing) return Exit.fail(error)
+    // Then it is no node that has failed, and none comes back in the time of a few attempts.
+    if (core.shared.client.isClosing || core.shared.notConnected !== undefined) return Exit.fail(error)
     const decision = policy.decide({ reason: error.reason, idempotent: failed.isIdempotent() })
     // Not the other way round: what is no decision must not run a statement twice.
     if (decision !== "retryNow" && decision !== "retryLater") return Exit.fail(error)

@@ -51,9 +51,11 @@ export const decide = ({ idempotent, reason }: Failure): Decision => {
     case "ClientTimeout":
       if (reason.phase === "prepare") return "retryNow"
       return idempotent && reason.phase === "attempt" ? "retryNow" : "rethrow"
-    case "Unavailable":
+    case "NoHostAvailable":
     case "Bootstrapping":
+    case "Unprepared":
       return "retryLater"
+    case "Unavailable":
     case "ReadTimeout":
     case "Overloaded":
     case "ServerError":

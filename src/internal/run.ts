@@ -21,6 +21,7 @@ import type { Core } from "./core.ts"
 import { maskPasswords } from "./mask.ts"
 import type { Finish, Outcome } from "./operation.ts"
 import { perform } from "./operation.ts"
+import * as PageStates from "./pageState.ts"
 import type { PageWanted, Query } from "./query.ts"
 import { PrepareOperation, QueryOperation } from "./query.ts"
 import type { Settings } from "./settings.ts"
@@ -39,6 +40,7 @@ export interface NumberedPage<A> {
   readonly index: number
   readonly rows: ReadonlyArray<A>
   readonly isLast: boolean
+  readonly next: string | undefined
 }
 
 const noRows: Effect.Effect<ReadonlyArray<never>> = Exit.succeed([])
@@ -49,7 +51,16 @@ const request = <A, E = never>(
   settings: Settings,
   page: PageWanted,
   finish: Finish<A, E>
-): Effect.Effect<A, Failure | E> => perform((resume) => new QueryOperation(core, query, settings, page, finish, resume))
+): Effect.Effect<A, Failure | E> => {
+  const answer = perform<A, E>((resume) => new QueryOperation(core, query, settings, page, finish, resume), settings)
+  // The pages of one result are one call.
+  return page.goesOn === true ? answer : guarded(core, query, answer)
+}
+
+const guarded = <A, E>(core: Core, { text }: WithText, answer: Effect.Effect<A, Failure | E>) => {
+  const { breaker } = core.shared
+  return breaker === undefined ? answer : breaker(text, answer)
+}
 
 /** More pages of a result that is collected: a close waits for them as for the first, where a stream would end. */
 const more = <A, E>(core: Core, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
@@ -69,13 +80,6 @@ const decodePage = <A>(outcome: Outcome): Effect.Effect<DecodedPage<A>, Failure>
     ? Exit.succeed({ rows: [], pageState: undefined, outcome })
     : Effect.map(decodeRows<A>(page), (rows) => ({ rows, pageState: page.pageState, outcome }))
 }
-
-const onePage = <A>(
-  core: Core,
-  query: Query,
-  settings: Settings,
-  pageState: Buffer | undefined
-): Effect.Effect<DecodedPage<A>, Failure> => request(core, query, settings, { pageState }, decodePage<A>)
 
 const deadlineOf = (settings: Settings): number => performance.now() + settings.timeoutMillis
 
@@ -265,7 +269,12 @@ const performBatch = <A>(
   query: BatchQuery,
   settings: Settings,
   finish: Finish<A>
-): Effect.Effect<A, Failure> => perform((resume) => new BatchOperation(core, query, settings, {}, finish, resume))
+): Effect.Effect<A, Failure> =>
+  guarded(
+    core,
+    query,
+    perform((resume) => new BatchOperation(core, query, settings, {}, finish, resume), settings)
+  )
 
 /** Prepares a statement anew and does not run it. */
 export const prepareOnly = (
@@ -274,8 +283,14 @@ export const prepareOnly = (
   settings: Settings,
   where: "anywhere" | "everywhere"
 ): Effect.Effect<Prepared, CqlError> =>
-  perform<Prepared, never>((resume) => new PrepareOperation(core, query, settings, where === "everywhere", {}, resume))
-    .pipe(Effect.catchTag("SchemaError", Effect.die))
+  guarded(
+    core,
+    query,
+    perform<Prepared, never>(
+      (resume) => new PrepareOperation(core, query, settings, where === "everywhere", {}, resume),
+      settings
+    )
+  ).pipe(Effect.catchTag("SchemaError", Effect.die))
 
 const withoutCondition = ".applied is for statements with a condition (IF), and this one has none"
 
@@ -290,6 +305,10 @@ export interface PagingOptions {
   /** Pages fetched ahead of the one in hand, from the second on. */
   readonly pagesAhead: number
   readonly maxPages: number
+  /** Where to begin. */
+  readonly from?: PageStates.Kept | undefined
+  /** Its owners are asked. */
+  readonly token?: string | undefined
 }
 
 export const defaultPaging: PagingOptions = { pagesAhead: 1, maxPages: Infinity }
@@ -308,7 +327,10 @@ export const pages = <A>(
   fromPull((scope) =>
     Effect.map(pullPages<A>(core, query, settings, options, scope), (pull) => {
       let index = 0
-      return Effect.map(pull, ({ pageState, rows }) => ofOne({ index: index++, rows, isLast: pageState === undefined }))
+      return Effect.map(pull, (page) => {
+        const { pageState, rows } = page
+        return ofOne({ index: index++, rows, isLast: pageState === undefined, next: nextOf(page) })
+      })
     })
   )
 
@@ -320,6 +342,9 @@ export const rows = <A>(
   options: PagingOptions
 ): Stream.Stream<A, Failure> =>
   fromPull((scope) => Effect.map(pullPages<A>(core, query, settings, options, scope), nonEmptyRows))
+
+const nextOf = ({ outcome: { operation, page }, pageState }: DecodedPage<unknown>): string | undefined =>
+  page === null || pageState === undefined ? undefined : PageStates.keep(operation.origin, page.columns, pageState)
 
 const fromPull = <A>(
   pull: (scope: Scope.Scope) => Effect.Effect<Pull.Pull<Arr.NonEmptyReadonlyArray<A>, Failure>>
@@ -347,16 +372,35 @@ const pullPages = <A>(
     return Effect.suspend(() => pager.pull(scope))
   })
 
+/** Of a page that had no more time than was left of the whole stream's. */
+const endedByDeadline = (error: Failure): error is CqlError =>
+  error._tag === "CqlError" && error.reason._tag === "ClientTimeout" && error.reason.phase !== "attempt"
+
+const streamTimedOut = ({ text }: WithText, { streamMillis }: Settings, page?: CqlError): CqlError =>
+  Errors.make({
+    reason: Errors.clientTimeout("stream", streamMillis),
+    statement: text,
+    coordinator: page?.coordinator,
+    attempts: page?.attempts,
+    cause: page?.driverError
+  })
+
 class Pager<A> {
-  private readonly fetch: (pageState: Buffer | undefined) => Effect.Effect<DecodedPage<A>, Failure>
+  private readonly core: Core
+  private readonly query: Query
+  private readonly settings: Settings
   private readonly options: PagingOptions
   private pageState: Buffer | undefined
   private taken = 0
   private isLast = false
   private ahead: Effect.Effect<DecodedPage<A>, Failure | Cause.Done> | undefined
+  /** Of all pages, from the first time that one is asked for. */
+  private deadline: number | undefined
 
   constructor(core: Core, query: Query, settings: Settings, options: PagingOptions) {
-    this.fetch = (pageState) => onePage<A>(core, query, settings, pageState)
+    this.core = core
+    this.query = query
+    this.settings = settings
     this.options = options
   }
 
@@ -372,11 +416,38 @@ class Pager<A> {
   }
 
   private takeNext(): Effect.Effect<DecodedPage<A>, Failure> {
-    return Effect.map(this.fetch(this.pageState), (page) => {
+    return Effect.map(this.fetch(), (page) => {
       this.taken++
       this.pageState = page.pageState
       this.isLast = page.pageState === undefined || this.taken >= this.options.maxPages
       return page
+    })
+  }
+
+  private fetch(): Effect.Effect<DecodedPage<A>, Failure> {
+    return Effect.suspend(() => {
+      const { query, settings } = this
+      this.deadline ??= performance.now() + settings.streamMillis
+      if (performance.now() >= this.deadline) return Effect.fail(streamTimedOut(query, settings))
+      if (this.deadline >= deadlineOf(settings)) return this.fetchBefore(undefined)
+      return Effect.mapError(
+        this.fetchBefore(this.deadline),
+        (error) => endedByDeadline(error) ? streamTimedOut(query, settings, error) : error
+      )
+    })
+  }
+
+  private fetchBefore(deadline: number | undefined): Effect.Effect<DecodedPage<A>, Failure> {
+    const { core, query, settings } = this
+    const { from, token } = this.options
+    if (this.taken > 0 || from === undefined) {
+      return request(core, query, settings, { pageState: this.pageState, deadline, token }, decodePage<A>)
+    }
+    return request(core, query, settings, { pageState: from.state, resumes: from, deadline, token }, (outcome) => {
+      const problem = outcome.page === null ? undefined : PageStates.problemOfColumns(from, outcome.page.columns)
+      return problem === undefined
+        ? decodePage<A>(outcome)
+        : Effect.fail(Errors.make({ reason: problem, statement: query.text }))
     })
   }
 

@@ -4,6 +4,7 @@
 import * as Duration from "effect/Duration"
 import type { Consistency } from "./consistency.ts"
 import * as Consistencies from "./consistency.ts"
+import type { Hedge } from "./hedging.ts"
 import type { Policy } from "./retryPolicy.ts"
 import * as Retries from "./retryPolicy.ts"
 
@@ -21,6 +22,8 @@ export interface StatementOptions {
   readonly node?: string | undefined
   readonly profile?: string | undefined
   readonly retry?: Policy | undefined
+  readonly hedge?: Hedge | false | undefined
+  readonly streamTimeout?: Duration.Input | undefined
 }
 
 export interface CustomPayload {
@@ -46,6 +49,8 @@ export interface Settings {
   readonly customPayload: CustomPayload | undefined
   readonly node: string | undefined
   readonly retry: Policy
+  readonly hedge: Hedge | undefined
+  readonly streamMillis: number
 }
 
 /** What a session's statements have that say nothing else. */
@@ -67,7 +72,9 @@ const base: Settings = {
   tracing: false,
   customPayload: undefined,
   node: undefined,
-  retry: Retries.standard
+  retry: Retries.standard,
+  hedge: undefined,
+  streamMillis: Infinity
 }
 
 export const defaults = (options: DefaultOptions | undefined, profiles: Profiles): Settings => ({
@@ -100,5 +107,7 @@ const over = (under: Settings, options: StatementOptions): Settings => ({
   tracing: options.tracing ?? under.tracing,
   customPayload: options.customPayload ?? under.customPayload,
   node: options.node ?? under.node,
-  retry: options.retry ?? under.retry
+  retry: options.retry ?? under.retry,
+  hedge: options.hedge === false ? undefined : options.hedge ?? under.hedge,
+  streamMillis: millisOf(options.streamTimeout, under.streamMillis)
 })

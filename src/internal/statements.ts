@@ -11,10 +11,12 @@ import * as Encoder from "./codec/Encoder.ts"
 import * as Metadata from "./codec/Metadata.ts"
 import type { RowDecoder } from "./codec/RowSchema.ts"
 import * as RowSchema from "./codec/RowSchema.ts"
+import { hasCondition } from "./cql/condition.ts"
 import { isIdempotent } from "./cql/idempotence.ts"
 import { tokenize } from "./cql/tokens.ts"
 import type { Host } from "./driver/inside.ts"
 import type { PreparedResult } from "./driver/requests.ts"
+import { Latencies } from "./latencies.ts"
 
 /** A statement as the server has prepared it. */
 export class Prepared {
@@ -46,6 +48,7 @@ export class Prepared {
 export interface RowsPage {
   readonly rows: ReadonlyArray<unknown>
   readonly pageState: Buffer | undefined
+  readonly columns: ReadonlyArray<Column>
   readonly decoder: RowDecoder<unknown>
   /** Whether the condition of a lightweight transaction held; told by the reader of outcomes alone. */
   readonly applied?: boolean | undefined
@@ -63,6 +66,12 @@ export interface Waiter {
   (error: unknown, prepared: Prepared | undefined): void
 }
 
+/** Whether it is idempotent, by the types of this preparation. */
+interface Proof {
+  readonly prepared: Prepared | undefined
+  readonly holds: boolean
+}
+
 export class KnownStatement {
   readonly text: string
   prepared: Prepared | undefined
@@ -71,8 +80,10 @@ export class KnownStatement {
   /** The same for a node that has forgotten it. */
   readonly preparingOn = new Map<Host, Array<Waiter>>()
   used = true
-  private idempotent: boolean | undefined
+  private proof: Proof | undefined
   private conditional: boolean | undefined
+  private read: boolean | undefined
+  private durations: Latencies | undefined
   // Weak: a schema that is made anew for every call must not pile up here.
   private readonly readers = new WeakMap<object, Readers>()
 
@@ -82,18 +93,33 @@ export class KnownStatement {
 
   schemaChanged(): void {
     this.prepared = undefined
-    this.idempotent = undefined
   }
 
   /** Proved by its text and the types of its parameters, when somebody asks for the first time. */
   get isIdempotent(): boolean {
-    this.idempotent ??= isIdempotent(this.text, this.prepared?.parameters.map(({ type }) => type))
-    return this.idempotent
+    const { prepared } = this
+    // What could not be proved before the types were known may be proved by them.
+    if (this.proof === undefined || this.proof.prepared !== prepared) {
+      this.proof = { prepared, holds: isIdempotent(this.text, prepared?.parameters.map(({ type }) => type)) }
+    }
+    return this.proof.holds
   }
 
-  /** Whether it is a lightweight transaction: no other statement has this word where it is no part of a name or a text. */
+  /** Whether it changes nothing. */
+  get isRead(): boolean {
+    this.read ??= tokenize(this.text).find(({ kind }) => kind === "word")?.text.toUpperCase() === "SELECT"
+    return this.read
+  }
+
+  /** How long its executions took that were hedged by it. */
+  get latencies(): Latencies {
+    this.durations ??= new Latencies()
+    return this.durations
+  }
+
+  /** Whether it is a lightweight transaction. */
   get hasCondition(): boolean {
-    this.conditional ??= tokenize(this.text).some(({ kind, text }) => kind === "word" && text.toUpperCase() === "IF")
+    this.conditional ??= hasCondition(this.text)
     return this.conditional
   }
 
@@ -125,8 +151,8 @@ const decoderOf = (
 const makeReaders = (schema: Schema.Constraint | undefined): Readers => {
   const shapes = new Metadata.ShapeCache((columns) => decoderOf(schema, columns))
   const reader = (most: number): RowsReader => (buffer, offset) => {
-    const { pageState, rowsOffset, shape } = shapes.read(buffer, offset)
-    return { rows: shape.rows(buffer, rowsOffset, most), pageState, decoder: shape }
+    const { columns, pageState, rowsOffset, shape } = shapes.read(buffer, offset)
+    return { rows: shape.rows(buffer, rowsOffset, most), pageState, columns, decoder: shape }
   }
   return { allRows: reader(Infinity), firstRow: reader(1), outcome: outcomeReader(schema) }
 }
@@ -165,10 +191,10 @@ const outcomeReader = (schema: Schema.Constraint | undefined): RowsReader => {
   const notApplied = new Metadata.ShapeCache((columns) => outcomeShape(schema, columns))
   return (buffer, offset) => {
     const shapes = Metadata.readRowsHeader(buffer, offset).columnCount === 1 ? applied : notApplied
-    const { rowsOffset, shape } = shapes.read(buffer, offset)
+    const { columns, rowsOffset, shape } = shapes.read(buffer, offset)
     const held = shape.readApplied?.(buffer, rowsOffset, 1)[0]?.applied
     const decoder = held === false ? shape.current() : nothingToRead
-    return { rows: decoder.rows(buffer, rowsOffset), pageState: undefined, decoder, applied: held }
+    return { rows: decoder.rows(buffer, rowsOffset), pageState: undefined, columns, decoder, applied: held }
   }
 }
 

@@ -1,8 +1,10 @@
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, onTestFinished, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import { Cluster, cql, Session, Statement } from "../../src/index.ts"
+import { Cluster, cql, CqlRetry, Session, Statement } from "../../src/index.ts"
+import { AdaptiveLimit } from "../../src/internal/adaptiveLimit.ts"
 import { Admission } from "../../src/internal/admission.ts"
+import { CassandraServer } from "../../src/testing/index.ts"
 import * as Keyspace from "../support/keyspace.ts"
 import * as Reply from "../support/Reply.ts"
 import { connect, hold, reasonOf } from "../support/scripted.ts"
@@ -64,6 +66,113 @@ describe("Admission", () => {
     for (let count = 0; count < 100_000; count++) admission.enqueue({ admitted: () => admission.leave() })
     admission.leave()
     assert.deepStrictEqual([admission.inFlight, admission.queued], [0, 0])
+  })
+})
+
+describe("Admission of those with little time", () => {
+  const nobody = () => ({ admitted: () => undefined })
+
+  /** One place, a thousand who wait, and a second in which one was answered every ten milliseconds. */
+  const busy = () => {
+    const clock = vi.spyOn(performance, "now").mockReturnValue(5000)
+    onTestFinished(() => clock.mockRestore())
+    const admission = new Admission(1, Infinity)
+    admission.tryEnter()
+    for (let count = 0; count < 1000; count++) admission.enqueue(nobody(), 1000)
+    const answer = (count: number): void => {
+      for (; count > 0; count--) {
+        admission.answers++
+        admission.leave()
+      }
+    }
+    answer(100)
+    clock.mockReturnValue(6000)
+    return { admission, clock, answer }
+  }
+
+  it("takes all of them before anything was answered, for nothing is known", () => {
+    const { admission } = busy()
+    assert.strictEqual(admission.queued, 900)
+  })
+
+  it("refuses who would not be answered in time, and takes who would", () => {
+    const { admission } = busy()
+    assert.isFalse(admission.enqueue(nobody(), 1000))
+    assert.isFalse(admission.enqueue(nobody(), 10_000))
+    assert.isTrue(admission.enqueue(nobody(), 15_000))
+    assert.isTrue(admission.enqueue(nobody()))
+    assert.strictEqual(admission.queued, 902)
+  })
+
+  it("takes them again when the queue is short", () => {
+    const { admission, answer } = busy()
+    assert.isFalse(admission.enqueue(nobody(), 1000))
+    answer(850)
+    assert.isTrue(admission.enqueue(nobody(), 1000))
+  })
+
+  it("goes by the pace of now: what is given up frees a place, and is not answered", () => {
+    const { admission, answer, clock } = busy()
+    assert.isTrue(admission.enqueue(nobody(), 15_000))
+    answer(20)
+    for (let count = 0; count < 500; count++) admission.leave()
+    clock.mockReturnValue(10_000)
+    assert.isFalse(admission.enqueue(nobody(), 15_000))
+  })
+
+  it("knows nothing of the pace of a new queue", () => {
+    const { admission, answer } = busy()
+    assert.isFalse(admission.enqueue(nobody(), 1000))
+    answer(901)
+    assert.isTrue(admission.tryEnter())
+    for (let count = 0; count < 1000; count++) assert.isTrue(admission.enqueue(nobody(), 1000))
+  })
+})
+
+describe("Admission with an adaptive limit", () => {
+  /** As a server does that takes as long for however many. */
+  const answer = (admission: Admission): void => {
+    admission.sample(1, false)
+    admission.leave()
+  }
+
+  it("lets more of those in who wait when the limit goes up", () => {
+    const admission = new Admission(new AdaptiveLimit({ min: 1, max: 1000 }), Infinity)
+    const first = admission.limit
+    let admitted = 0
+    for (let count = 0; count < 10_000; count++) admission.enqueue({ admitted: () => void admitted++ })
+    admission.inFlight++
+    answer(admission)
+    assert.strictEqual(admission.inFlight, first)
+    let most = first
+    while (admission.queued > 1000) {
+      answer(admission)
+      // The limit goes down again, to compare; those in flight do not.
+      assert.isAtLeast(admission.inFlight, admission.limit)
+      most = Math.max(most, admission.limit)
+    }
+    assert.isAbove(most, 4 * first)
+    assert.isAtLeast(admitted, 9000)
+  })
+
+  it("lets nobody in above a limit that went down", () => {
+    const admission = new Admission(new AdaptiveLimit({ min: 1, max: 1000 }), Infinity)
+    while (admission.tryEnter());
+    const first = admission.limit
+    for (let count = 0; count < 10_000; count++) admission.sample(1, true)
+    assert.strictEqual(admission.limit, 2)
+    assert.isFalse(admission.tryEnter())
+    for (let left = first; left > 1; left--) {
+      assert.isFalse(admission.tryEnter())
+      admission.leave()
+    }
+    assert.isTrue(admission.tryEnter())
+  })
+
+  it("takes no notice of samples where the limit is fixed", () => {
+    const admission = new Admission(10, 10)
+    for (let count = 0; count < 10_000; count++) admission.sample(1, true)
+    assert.strictEqual(admission.limit, 10)
   })
 })
 
@@ -169,6 +278,33 @@ describe("a session", () => {
       assert.strictEqual(held.most(), 1)
     }))
 
+  it.live("with an adaptive limit sends fewer at a time while the server says that it has too much", () =>
+    Effect.gen(function*() {
+      const server = yield* ScriptedServer.make()
+      const held = hold(server, /^SELECT held/)
+      server.on(/^SELECT refused/, Reply.overloaded("too much"))
+      const session = yield* connect(server, { adaptiveInFlight: { min: 4 }, retry: CqlRetry.none })
+      const refused = Effect.flip(select(session, "refused"))
+      for (let count = 0; count < 2000; count++) yield* refused
+      const all = yield* Effect.forEach(Array.from({ length: 20 }, () => "held"), (name) => start(session, name))
+      for (let left = 20; left > 0; left--) {
+        yield* held.awaitHeld(1)
+        yield* held.answer()
+      }
+      yield* Fiber.joinAll(all)
+      assert.isAtMost(held.most(), 6)
+    }))
+
+  it.effect("refuses options of an adaptive limit that make no sense", () =>
+    Effect.gen(function*() {
+      for (const adaptiveInFlight of [{ min: 0 }, { min: 1.5 }, { min: "8" }, null, 8]) {
+        const options = { contactPoints: ["127.0.0.1"], adaptiveInFlight } as Session.Options
+        const { reason } = yield* Effect.flip(Effect.scoped(Session.make(options)))
+        assert.strictEqual(reason._tag, "InvalidConfig")
+        assert.include(reason.message, "adaptiveInFlight")
+      }
+    }))
+
   it.live("by default has no more in flight than its connections take", () =>
     Effect.gen(function*() {
       const server = yield* ScriptedServer.make()
@@ -176,6 +312,28 @@ describe("a session", () => {
       const session = yield* connect(server, { maxRequestsPerConnection: 8 })
       const names = Array.from({ length: 100 }, (_, index) => `n${index}`)
       yield* Effect.forEach(names, (name) => select(session, name), { concurrency: "unbounded" })
+    }))
+})
+
+it.layer(CassandraServer.layer(), { excludeTestServices: true })("with an adaptive limit", (it) => {
+  it.effect("ten thousand concurrent reads all succeed, and the limit moves between its bounds", () =>
+    Effect.gen(function*() {
+      const server = yield* CassandraServer
+      const session = yield* Session.make({
+        ...CassandraServer.toClusterOptions(server),
+        adaptiveInFlight: { min: 4 },
+        maxInFlight: 100
+      })
+      const { admission } = yield* session.cluster.share(undefined)
+      const limits = new Set<number>()
+      const read = Effect.tap(session.cql`SELECT key FROM system.local`, () => {
+        limits.add(admission.limit)
+        return Effect.void
+      })
+      yield* Effect.forEach(Array.from({ length: 10_000 }), () => read, { concurrency: "unbounded", discard: true })
+      assert.isAbove(limits.size, 1)
+      assert.isAtLeast(Math.min(...limits), 4)
+      assert.isAtMost(Math.max(...limits), 100)
     }))
 })
 

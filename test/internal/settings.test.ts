@@ -41,7 +41,9 @@ const defaults: Settings = {
   tracing: false,
   customPayload: undefined,
   node: undefined,
-  retry: Retries.standard
+  retry: Retries.standard,
+  hedge: undefined,
+  streamMillis: Infinity
 }
 
 describe("a statement of which nothing is said", () => {
@@ -65,6 +67,8 @@ type Said = Omit<StatementOptions, "profile">
 
 const policies = Array.from({ length: 20 }, (): Retries.Policy => ({ ...Retries.none }))
 
+const hedges = Array.from({ length: 20 }, (_, n) => ({ delay: 500 + n }))
+
 const payloads = Array.from({ length: 20 }, (_, n) => ({ level: new Uint8Array([n]) }))
 
 /** Options that tell a level from every other, as far as they have so many values. */
@@ -80,7 +84,9 @@ const optionsOf = (n: number): Required<Said> => ({
   tracing: n % 2 === 0,
   customPayload: payloads[n]!,
   node: `10.0.0.${n}:9042`,
-  retry: policies[n]!
+  retry: policies[n]!,
+  hedge: hedges[n]!,
+  streamTimeout: { seconds: 600 + n }
 })
 
 const settingsOfLevel = (n: number): Omit<Settings, "clientTimestamps"> => ({
@@ -95,7 +101,9 @@ const settingsOfLevel = (n: number): Omit<Settings, "clientTimestamps"> => ({
   tracing: n % 2 === 0,
   customPayload: payloads[n],
   node: `10.0.0.${n}:9042`,
-  retry: policies[n]!
+  retry: policies[n]!,
+  hedge: hedges[n]!,
+  streamMillis: 600_000 + n * 1000
 })
 
 const settingOf: { readonly [option in keyof Said]-?: keyof Settings } = {
@@ -110,7 +118,9 @@ const settingOf: { readonly [option in keyof Said]-?: keyof Settings } = {
   tracing: "tracing",
   customPayload: "customPayload",
   node: "node",
-  retry: "retry"
+  retry: "retry",
+  hedge: "hedge",
+  streamTimeout: "streamMillis"
 }
 
 const optionNames = Object.keys(settingOf) as ReadonlyArray<keyof Said>
@@ -179,6 +189,24 @@ describe("false", () => {
     const core = coreOf({ tracing: true, idempotent: true })
     const { idempotent, tracing } = settingsOf(core.settingsFor([], [{ tracing: false, idempotent: false }]))
     assert.deepStrictEqual([tracing, idempotent], [false, false])
+  })
+})
+
+describe("a hedge", () => {
+  it("that is false goes before one that is farther, and under one that is nearer", () => {
+    const core = coreOf({ hedge: { delay: 5 } }, { p: { hedge: false } })
+    const hedgeOf = (...levels: ReadonlyArray<StatementOptions>) => settingsOf(core.settingsFor([], levels)).hedge
+    assert.deepStrictEqual(hedgeOf({}), { delay: 5 })
+    assert.deepStrictEqual(hedgeOf({ hedge: undefined }), { delay: 5 })
+    assert.isUndefined(hedgeOf({ hedge: false }))
+    assert.isUndefined(hedgeOf({ profile: "p" }))
+    assert.deepStrictEqual(hedgeOf({ hedge: false }, { hedge: { percentile: 9 } }), { percentile: 9 })
+    assert.deepStrictEqual(hedgeOf({ profile: "p", hedge: { delay: 1 } }), { delay: 1 })
+  })
+
+  it("goes before another one as a whole, and is not mixed with it", () => {
+    const core = coreOf({ hedge: { delay: 5, times: 3 } })
+    assert.deepStrictEqual(settingsOf(core.settingsFor([], [{ hedge: { percentile: 9 } }])).hedge, { percentile: 9 })
   })
 })
 
@@ -267,6 +295,10 @@ describe("checks of options", () => {
       { pageSize: 1, maxRows: 1, timeout: 1, attemptTimeout: "1 millis" },
       { pageSize: 2 ** 31 - 1, maxRows: Number.MAX_SAFE_INTEGER, timeout: "24 days", attemptTimeout: 2 ** 31 - 1 },
       { timeout: { seconds: 1 }, attemptTimeout: [1, 5], timestamp: -0 },
+      { streamTimeout: 1, hedge: false },
+      { streamTimeout: "24 days", hedge: { delay: "24 days", times: 10 } },
+      { hedge: { percentile: 0.001, delay: undefined } },
+      { hedge: { percentile: 99.999, times: 1 } },
       { timestamp: Number.MIN_SAFE_INTEGER },
       { timestamp: Number.MAX_SAFE_INTEGER },
       { timestamp: -(2n ** 63n) + 1n },

@@ -24,6 +24,7 @@ interface Client {
   readonly chunks: () => number
   /** Waits until so many bytes have come. */
   readonly bytes: (count: number) => Effect.Effect<string>
+  readonly error: () => NodeJS.ErrnoException | undefined
   readonly ended: Effect.Effect<boolean>
   readonly closed: Effect.Effect<boolean>
 }
@@ -32,10 +33,14 @@ const connect = (port: number): Effect.Effect<Client, Error, Scope.Scope> =>
   Effect.gen(function*() {
     const changes = TcpListener.makeSignal()
     const state = { text: "", chunks: 0, ended: false, closed: false }
+    let failure: NodeJS.ErrnoException | undefined
     const socket = yield* Effect.acquireRelease(
       Effect.callback<Net.Socket, Error>((resume) => {
         const socket = Net.connect({ port, host: "127.0.0.1", noDelay: true }, () => resume(Effect.succeed(socket)))
-        socket.on("error", (error) => resume(Effect.fail(error)))
+        socket.on("error", (error) => {
+          failure = error
+          resume(Effect.fail(error))
+        })
         socket.on("data", (chunk: Buffer) => {
           state.text += chunk.toString()
           state.chunks++
@@ -57,6 +62,7 @@ const connect = (port: number): Effect.Effect<Client, Error, Scope.Scope> =>
       received: () => state.text,
       chunks: () => state.chunks,
       bytes: (count) => changes.until(() => state.text.length >= count ? state.text : undefined),
+      error: () => failure,
       ended: changes.until(() => state.ended || undefined),
       closed: changes.until(() => state.closed || undefined)
     }
@@ -108,6 +114,60 @@ describe("TcpProxy", () => {
       assert.strictEqual(yield* second.bytes(10), "1234567890")
     }))
 
+  for (const how of ["end", "reset"] as const) {
+    it.live(`cuts the next answer after exactly so many bytes, once, whatever other connections carry: ${how}`, () =>
+      Effect.gen(function*() {
+        const { proxy } = yield* setup
+        const [silent, talking] = [yield* connect(proxy.port), yield* connect(proxy.port)]
+        talking.socket.write("before")
+        yield* talking.bytes(6)
+        yield* proxy.cutAnswer({ bytes: 3, how })
+        talking.socket.write("1234567890")
+        yield* talking.closed
+        assert.strictEqual(talking.received(), "before123")
+        assert.strictEqual(talking.error()?.code, how === "reset" ? "ECONNRESET" : undefined)
+        silent.socket.write("1234567890")
+        assert.strictEqual(yield* silent.bytes(10), "1234567890")
+        assert.strictEqual(proxy.cuts(), 1)
+      }))
+  }
+
+  it.live("cuts an answer before its first byte", () =>
+    Effect.gen(function*() {
+      const { proxy } = yield* setup
+      const client = yield* connect(proxy.port)
+      yield* proxy.cutAnswer({ bytes: 0 })
+      client.socket.write("1234567890")
+      yield* client.closed
+      assert.strictEqual(client.received(), "")
+    }))
+
+  it.live("loses what is sent without telling, and never makes a connection whole again that has lost something", () =>
+    Effect.gen(function*() {
+      const { proxy, target } = yield* setup
+      const [lost, quiet] = [yield* connect(proxy.port), yield* connect(proxy.port)]
+      lost.socket.write("a")
+      yield* lost.bytes(1)
+      yield* target.awaitConnections(2)
+      yield* proxy.swallow
+      lost.socket.write("b")
+      const during = yield* connect(proxy.port)
+      during.socket.write("c")
+      during.socket.end()
+      yield* target.awaitConnections(3)
+      yield* proxy.awaitLost(2)
+      yield* proxy.carry
+      lost.socket.write("d")
+      const after = yield* connect(proxy.port)
+      for (const [client, sent] of [[quiet, "e"], [after, "f"]] as const) {
+        client.socket.write(sent)
+        assert.strictEqual(yield* client.bytes(1), sent)
+      }
+      assert.deepStrictEqual([lost.received(), during.received()], ["a", ""])
+      assert.deepStrictEqual([proxy.connections(), target.sockets.size], [4, 4])
+      assert.deepStrictEqual(proxy.carried(), { toClient: 3, toTarget: 3 })
+    }))
+
   it.live("carries nothing while paused, and everything afterwards", () =>
     Effect.gen(function*() {
       const { proxy } = yield* setup
@@ -149,6 +209,11 @@ describe("TcpProxy", () => {
       client.socket.write("0123456789".repeat(20))
       assert.strictEqual(yield* client.bytes(200), "0123456789".repeat(20))
       assert.isAbove(client.chunks(), 5)
+      yield* proxy.dribble(150)
+      const before = client.chunks()
+      client.socket.write("0123456789".repeat(100))
+      assert.strictEqual(yield* client.bytes(1200), "0123456789".repeat(120))
+      assert.isAbove(client.chunks() - before, 2)
     }))
 
   it.live("refuses and accepts, and leaves open connections alone", () =>

@@ -96,6 +96,8 @@ const patient: Cluster.Options = {
   connectTimeout: "20 minutes"
 }
 
+const inBackground: Cluster.Options = { connectInBackground: true }
+
 const optionsFor = (server: Endpoint, options: Session.Options = {}): Session.Options => ({
   contactPoints: [`${server.host}:${server.port}`],
   port: server.port,
@@ -467,6 +469,103 @@ const scripted = {
       server.on("OPTIONS", Reply.silence, ["options"])
       yield* server.clearRequests
       yield* server.awaitRequest("OPTIONS", 1, ["options"])
+    })
+  ),
+
+  "a cluster that connects in the background, while its next try is far off": onScripted((server) =>
+    Effect.gen(function*() {
+      yield* server.refuse
+      const { core } = yield* open(server, { ...inBackground, connectSchedule: Schedule.spaced("10 minutes") })
+      const { notConnected } = core.shared
+      yield* Effect.repeat(turn, { until: () => core.shared.notConnected !== notConnected })
+    })
+  ),
+
+  "a cluster that connects in the background, in the middle of it": atEveryStage(
+    (server, reached, options) =>
+      Effect.gen(function*() {
+        const { close } = yield* openIn(server, { ...options, ...inBackground })
+        yield* reached
+        yield* close
+        // At once, and not only when the scope ends in which it was made.
+        yield* server.awaitConnections(0)
+      }),
+    Reply.silence
+  ),
+
+  "a cluster that connects in the background, before it has begun to": onScripted((server) =>
+    repeat(20, Effect.scoped(open(server, inBackground)))
+  ),
+
+  "a cluster that has connected in the background, after many tries": onScripted((server) =>
+    Effect.gen(function*() {
+      server.on("SELECT 1", Reply.void)
+      yield* server.refuse
+      const connectSchedule = Schedule.spaced("1 millis")
+      const session = yield* open(server, { ...inBackground, connectSchedule, keyspace: "shop" })
+      const other = yield* Session.makeFrom({ keyspace: "other" }).pipe(
+        Effect.provideService(Cluster, session.cluster)
+      )
+      const never = yield* Scope.make()
+      yield* Session.makeFrom({ keyspace: "never" }).pipe(
+        Effect.provideService(Cluster, session.cluster),
+        Scope.provide(never)
+      )
+      yield* closeNow(never)
+      yield* server.accept
+      for (const { core, cql } of [session, other]) {
+        yield* Effect.repeat(turn, { until: () => core.shared.notConnected === undefined })
+        yield* cql`SELECT 1`
+      }
+    })
+  ),
+
+  "an unknown local data center, looked for in the background": onScripted((server) =>
+    Effect.gen(function*() {
+      const { core, cql } = yield* open(server, { ...inBackground, localDataCenter: "nowhere" })
+      const { notConnected } = core.shared
+      yield* Effect.repeat(turn, { until: () => core.shared.notConnected !== notConnected })
+      yield* failsWith("InvalidConfig", cql`SELECT 1`)
+    })
+  ),
+
+  "a hedged statement that was answered before its delay": onScriptedCluster(2, (cluster) =>
+    Effect.gen(function*() {
+      cluster.on("SELECT 1", Reply.void)
+      const { cql } = yield* open(cluster, { hedge: { delay: "10 minutes" }, idempotent: true })
+      yield* cql`SELECT 1`
+    })),
+
+  "a hedged statement that was interrupted before its delay": onScriptedCluster(2, (cluster) =>
+    Effect.gen(function*() {
+      cluster.on("SELECT 1", Reply.silence)
+      const { cql } = yield* open(cluster, {
+        hedge: { delay: "10 minutes" },
+        idempotent: true,
+        shutdownTimeout: "50 millis"
+      })
+      yield* startAndInterrupt(cql`SELECT 1`, cluster.awaitRequest("SELECT 1"))
+    })),
+
+  "a hedged statement of which one node never answers": onScriptedCluster(2, (cluster) =>
+    Effect.gen(function*() {
+      let count = 0
+      cluster.on("SELECT 1", () => ++count === 1 ? Reply.silence : Reply.void)
+      const { cql } = yield* open(cluster, {
+        hedge: { delay: "1 millis" },
+        idempotent: true,
+        shutdownTimeout: "50 millis"
+      })
+      yield* cql`SELECT 1`
+      Assert.equal(count, 2)
+    })),
+
+  "a circuit breaker that is open": onScripted((server) =>
+    Effect.gen(function*() {
+      server.on("SELECT 1", Reply.overloaded("busy"))
+      const { cql } = yield* open(server, { circuitBreaker: { size: 1, openDuration: "10 minutes" } })
+      yield* failsWith("Overloaded", cql`SELECT 1`)
+      yield* failsWith("CircuitOpen", cql`SELECT 1`)
     })
   ),
 

@@ -110,6 +110,7 @@ export const pages = () => {
     readonly index: number
     readonly rows: ReadonlyArray<User>
     readonly isLast: boolean
+    readonly next: string | undefined
   }>()
   const statement = cql(User)`SELECT id, name FROM users`
   expectTypeOf(CqlStream.rows(statement)).toEqualTypeOf<Stream.Stream<User, Failure, Session>>()
@@ -187,8 +188,22 @@ export const options = () => {
     readonly customPayload?: Readonly<Record<string, Uint8Array | null>> | undefined
     readonly node?: string | undefined
     readonly retry?: CqlRetry.Policy | undefined
+    readonly hedge?: Statement.Hedge | false | undefined
+    readonly streamTimeout?: Duration.Input | undefined
     readonly profile?: string | undefined
   }>()
+  expectTypeOf<Statement.Hedge>().toEqualTypeOf<{
+    readonly delay?: Duration.Input | undefined
+    readonly percentile?: number | undefined
+    readonly times?: number | undefined
+  }>()
+  Statement.withOptions({ hedge: { delay: "50 millis", times: 2 } })
+  Statement.withOptions({ hedge: { percentile: 99 } })
+  Statement.withOptions({ hedge: false })
+  // @ts-expect-error what it should be is not known
+  Statement.withOptions({ hedge: true })
+  // @ts-expect-error an option that there is not
+  Statement.withOptions({ hedge: { after: "50 millis" } })
 }
 
 export const withOptions = () => {
@@ -574,7 +589,7 @@ export const narrowing = (error: CqlError) => {
   expectTypeOf(reason.message).toEqualTypeOf<string>()
   switch (reason._tag) {
     case "ClientTimeout":
-      expectTypeOf(reason.phase).toEqualTypeOf<"connect" | "queue" | "attempt" | "operation" | "prepare">()
+      expectTypeOf(reason.phase).toEqualTypeOf<"connect" | "queue" | "attempt" | "operation" | "prepare" | "stream">()
       break
     case "NoHostAvailable":
       expectTypeOf(reason.nodes).toEqualTypeOf<ReadonlyArray<{ readonly node: string; readonly error: string }>>()

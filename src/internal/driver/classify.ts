@@ -20,6 +20,8 @@ export interface Context {
   readonly values?: ReadonlyArray<unknown> | undefined
   /** Passwords and the like: masked in every message. */
   readonly secrets?: ReadonlyArray<unknown> | undefined
+  /** While a connection is being opened: whether with TLS. */
+  readonly opening?: "plain" | "tls" | undefined
   /** A password that it spells out is masked in every message; a server cuts out pieces of it to quote. */
   readonly statement?: string | undefined
 }
@@ -29,6 +31,8 @@ interface Failure {
   readonly name?: unknown
   readonly message?: unknown
   readonly code?: unknown
+  // of OpenSSL: the end of its message, without numbers and without places in its source
+  readonly reason?: unknown
   readonly errors?: unknown
   // of every error that a socket raised
   readonly isSocketError?: unknown
@@ -92,6 +96,11 @@ const ofName: ReadonlyMap<unknown, (failure: Failure, context: Context) => Reaso
   ["ResponseError", (failure, context) => answer(failure, context)],
   ["NoHostAvailableError", (failure, context) => noHostAvailable(failure, context)],
   ["AuthenticationError", (failure, context) => authentication(valuelessMessageOf(failure, context))],
+  ["NoCredentials", (failure, context) => authentication(valuelessMessageOf(failure, context))],
+  ["LateCredentials", (failure, context) => {
+    const message = valuelessMessageOf(failure, context)
+    return new Errors.ClientTimeout({ phase: "connect", timeoutMillis: context.timeoutMillis ?? 0, message })
+  }],
   ["OperationTimedOutError", (failure, context) => timedOut(failure, context)],
   ["BusyConnectionError", (failure, context) => {
     return new Errors.ConnectionError({ written: false, message: valuelessMessageOf(failure, context) })
@@ -284,6 +293,15 @@ const verifyChoices =
   "{ serverName } (the chain, and one name for all nodes), { check } (the chain, and a function of yours) " +
   "or \"chain\" (no name)"
 
+const advice = {
+  "tls.ca": `\`tls.ca\` or \`tls.caFile\` names the authorities to trust. ${verifyChoices}`,
+  "tls.verify": verifyChoices,
+  // Of the node's certificate: what a new one mends.
+  none: `A new certificate mends it: no choice accepts this one. ${verifyChoices}`,
+  "tls.cert": "`tls.cert` or `tls.certFile` is the certificate of this client, `tls.key` or `tls.keyFile` its key",
+  tls: "`tls` chooses whether it is spoken, `port` or the contact point where"
+} as const
+
 interface CertificateProblem {
   readonly problem: string
   /** The option that is at fault. Without one it is the node's certificate, and a new one mends it. */
@@ -305,6 +323,7 @@ const certificateProblems: ReadonlyMap<string, CertificateProblem> = new Map<str
   ["CERT_UNTRUSTED", notTrusted],
   ["CERT_SIGNATURE_FAILURE", notTrusted],
   ["ERR_TLS_CERT_ALTNAME_INVALID", { problem: "its certificate is for another name or address", field: "tls.verify" }],
+  ["CERT_REFUSED_BY_CHECK", { problem: "the function of `tls.verify` does not accept it", field: "tls.verify" }],
   ["CERT_HAS_EXPIRED", { problem: "its certificate has expired" }],
   ["CERT_NOT_YET_VALID", { problem: "its certificate is not valid yet; compare the clocks" }],
   ["CERT_REVOKED", { problem: "its certificate was revoked" }]
@@ -312,23 +331,90 @@ const certificateProblems: ReadonlyMap<string, CertificateProblem> = new Map<str
 
 const tlsExpectations = {
   "tls.ca": "the authority that signed the nodes' certificates",
-  "tls.verify": "a check that the nodes' certificates pass"
+  "tls.verify": "a check that the nodes' certificates pass",
+  "tls.cert": "a certificate that the nodes accept",
+  tls: "left out, unless the nodes speak TLS at this port"
 } as const
+
+const nodeOf = (context: Context): string => context.node ?? "the node"
 
 /** Node's own message tells the names in the certificate, which is what one needs to choose. */
 const refusedCertificate = ({ field, problem }: CertificateProblem, failure: Failure, context: Context): Reason => {
   const told = valuelessMessageOf(failure, context)
-  const message = `${context.node ?? "the node"} cannot be trusted: ${problem} (${told}). ${verifyChoices}`
+  const message = `${nodeOf(context)} cannot be trusted: ${problem} (${told}). ${advice[field ?? "none"]}`
   return field === undefined
     ? new Errors.ConnectionError({ written: false, message })
     : new Errors.InvalidConfig({ field, expected: tlsExpectations[field], message })
+}
+
+/** What a node says of this client's certificate, by the alerts of TLS. */
+const alerts: ReadonlyMap<string, string> = new Map([
+  ["CERTIFICATE_REQUIRED", "it demands a certificate of this client, and none was given"],
+  // Of TLS 1.2 and before, where nothing was given.
+  [
+    "HANDSHAKE_FAILURE",
+    "it demands a certificate of this client, or has no version and cipher of TLS in common with it"
+  ],
+  ["BAD_CERTIFICATE", "it demands a certificate of this client, and accepts none that was given"],
+  ["UNSUPPORTED_CERTIFICATE", "it does not accept the kind of this client's certificate"],
+  ["CERTIFICATE_REVOKED", "this client's certificate was revoked"],
+  ["CERTIFICATE_EXPIRED", "this client's certificate has expired"],
+  ["CERTIFICATE_UNKNOWN", "it does not accept this client's certificate"],
+  ["UNKNOWN_CA", "this client's certificate is from an authority that it does not know"],
+  ["ACCESS_DENIED", "it does not let this client's certificate in"]
+])
+
+/** OpenSSL has the version in its names that brought the alert, and they change with its own. */
+const alertCode = /^ERR_SSL_[A-Z0-9/]+_ALERT_([A-Z_]+)$/
+
+const noTls = /^ERR_SSL_(?:WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|UNKNOWN_PROTOCOL|HTTP_REQUEST)$/
+
+const refusedClient = (problem: string, failure: Failure, context: Context): Reason =>
+  new Errors.InvalidConfig({
+    field: "tls.cert",
+    expected: tlsExpectations["tls.cert"],
+    message: `${nodeOf(context)} refuses this client: ${problem} (${openSslOf(failure, context)}). ${
+      advice["tls.cert"]
+    }`
+  })
+
+const speaksNoTls = (failure: Failure, context: Context): Reason =>
+  new Errors.InvalidConfig({
+    field: "tls",
+    expected: tlsExpectations.tls,
+    message: `${nodeOf(context)} does not speak TLS (${openSslOf(failure, context)}). ${advice.tls}`
+  })
+
+const openSslOf = (failure: Failure, context: Context): string =>
+  typeof failure.reason === "string" ? text(failure.reason, context) : valuelessMessageOf(failure, context)
+
+/** Both sides may end a handshake without a word. */
+const ofHandshake = (code: string, failure: Failure, context: Context): Reason | undefined => {
+  const problem = certificateProblems.get(code)
+  if (problem !== undefined) return refusedCertificate(problem, failure, context)
+  const alert = alerts.get(alertCode.exec(code)?.[1] ?? "")
+  if (alert !== undefined) return refusedClient(alert, failure, context)
+  if (noTls.test(code)) return speaksNoTls(failure, context)
+  if (/before secure TLS connection/.test(String(failure.message))) return closedWhileOpening(context, "tls")
+  return code === "ECONNRESET" && context.opening !== undefined
+    ? closedWhileOpening(context, context.opening)
+    : undefined
+}
+
+const closedWhileOpening = (context: Context, opening: "plain" | "tls"): Reason => {
+  const question = opening === "plain"
+    ? "does it ask for TLS, or does something else listen there?"
+    : "does it speak TLS there, and does it accept the certificate of this client?"
+  const choices = opening === "plain" ? advice.tls : `${advice.tls}; ${advice["tls.cert"]}`
+  const message = `${nodeOf(context)} closed the connection while it was being opened: ${question} ${choices}`
+  return new Errors.ConnectionError({ written: false, message })
 }
 
 /** Raised before a connection is there: nothing can have been written to it. */
 const beforeWriting =
   /^(?:ECONNREFUSED|EHOSTUNREACH|EHOSTDOWN|ENETUNREACH|ENETDOWN|EADDRNOTAVAIL|ENOTFOUND|EAI_|EMFILE|ENFILE)/
 
-const systemCode = /^(?:E[A-Z0-9_]{2,}|ERR_(?:TLS|SSL|SOCKET|STREAM)_[A-Z0-9_]+)$/
+const systemCode = /^(?:E[A-Z0-9_]{2,}|ERR_(?:TLS|SSL|SOCKET|STREAM)_[A-Z0-9_/]+)$/
 
 const ofSocket = (failure: Failure, context: Context): Reason | undefined => {
   const message = typeof failure.message === "string" ? failure.message : ""
@@ -344,8 +430,8 @@ const ofSocket = (failure: Failure, context: Context): Reason | undefined => {
   if (failure.isSocketError === true) return lost(failure, context)
   const code = typeof failure.code === "string" ? failure.code : undefined
   if (code === undefined) return undefined
-  const problem = certificateProblems.get(code)
-  if (problem !== undefined) return refusedCertificate(problem, failure, context)
+  const refused = ofHandshake(code, failure, context)
+  if (refused !== undefined) return refused
   if (!systemCode.test(code)) return undefined
   const written = !beforeWriting.test(code) && (failure as { readonly syscall?: unknown }).syscall !== "connect"
   return new Errors.ConnectionError({ written, message: valuelessMessageOf(failure, context) })
@@ -358,15 +444,29 @@ const lost = (failure: Failure, context: Context): Reason => {
   if (Errors.isCqlError(innerError)) return innerError.reason
   const inside = typeof innerError === "object" && innerError !== null ? classify(innerError, context) : undefined
   if (inside?._tag === "SessionClosed") return inside
+  if (context.opening !== undefined) return lostWhileOpening(inside, context, context.opening)
   const why = inside === undefined ? "the node closed the connection" : inside.message
   const message = inside === undefined ? atNode(context, why) : `the connection was lost: ${why}`
   return new Errors.ConnectionError({ written, message })
 }
 
+/** The driver's own word for it says nothing; what a socket raised does. */
+const lostWhileOpening = (inside: Reason | undefined, context: Context, opening: "plain" | "tls"): Reason =>
+  inside === undefined || inside._tag === "UnknownError" ? closedWhileOpening(context, opening) : inside
+
 const atNode = (context: Context, message: string): string =>
   context.node === undefined ? message : `${context.node}: ${message}`
 
 // --- no host available
+
+/** Whether there is no more to tell than that nothing is there. */
+export const isAway = (error: unknown): boolean => {
+  const { code, message }: Failure = Object(error)
+  return message === "Connection timeout" || (typeof code === "string" && beforeWriting.test(code))
+}
+
+/** Why the last connection to a node could not be opened, as long as none was since, and the node is there. */
+export const notOpened = new WeakMap<object, Reason>()
 
 /** What one node's failure does not tell of the others is reported for each of them, and not as the one reason. */
 const perNode = new Set<Reason["_tag"]>(["ConnectionError", "ClientTimeout", "NoHostAvailable", "UnknownError"])

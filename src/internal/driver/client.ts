@@ -6,7 +6,7 @@ import cassandra from "cassandra-driver"
 import DriverConnection from "cassandra-driver/lib/connection.js"
 import type { Socket } from "node:net"
 import type { DriverConfig } from "./config.ts"
-import { driverOptions, policyOf } from "./config.ts"
+import { CredentialsProvider, driverOptions, policyOf } from "./config.ts"
 import type {
   Client,
   Connection,
@@ -21,7 +21,7 @@ import type {
 import { missingParts } from "./inside.ts"
 import * as Nodes from "./nodes.ts"
 import type { LocalPolicy } from "./policy.ts"
-import { recoverOneAtATime } from "./recovery.ts"
+import { followNodes, recoverOneAtATime } from "./recovery.ts"
 import type { Request } from "./requests.ts"
 import type { Response } from "./responses.ts"
 import { readOwnResponses } from "./responses.ts"
@@ -114,8 +114,15 @@ export class DriverClient {
   }
 
   connect(): Promise<void> {
-    this.connecting ??= this.raw.connect().then(() => this.refuseOldProtocol())
+    this.connecting ??= this.raw.connect().then(() => this.refuseOldProtocol()).then(() => this.openStandIns())
     return this.connecting
+  }
+
+  /** The driver opens them in the background; where no local node can be asked the first statement needs them. */
+  private async openStandIns(): Promise<void> {
+    if (this.isClosing || this.policy.localHosts().some(Nodes.isUsable)) return
+    const standIns = this.policy.remoteHosts().flat()
+    await Promise.all(standIns.map((host) => settled(host.warmupPool(this.keyspace))))
   }
 
   /**
@@ -128,18 +135,27 @@ export class DriverClient {
     return this.closing
   }
 
-  choose(route: Nodes.Route | undefined, tried: ReadonlyArray<Host>): Host | undefined {
-    return Nodes.choose(this.raw, this.policy, route, tried)
+  /** `localOnly` for what must not be failed over to another data center. */
+  choose(route: Nodes.Route | undefined, tried: ReadonlyArray<Host>, localOnly?: boolean): Host | undefined {
+    return Nodes.choose(this.raw, this.policy, route, tried, localOnly)
   }
 
   /** The node of an address or a host id, of whatever data center. */
   node(name: string): Host | undefined {
-    return this.raw.hosts.values().find((host) => host.address === name || host.hostId?.toString() === name)
+    const known = this.raw.hosts.values()
+    const same = known.filter((host) => host.address === name || host.hostId?.toString() === name)
+    // For a moment a node that has moved is known at both of its addresses.
+    return same.find(Nodes.isUsable) ?? same[0]
   }
 
-  /** Every local node that can be asked now. */
+  /** Every node that `choose` may choose, the local ones first. */
+  nodes(localOnly?: boolean): ReadonlyArray<Host> {
+    return Nodes.all(this.policy, localOnly)
+  }
+
+  /** Those of them that can be asked now. */
   openNodes(): ReadonlyArray<Host> {
-    return this.policy.localHosts().filter((host) => Nodes.isUsable(host))
+    return this.nodes().filter(Nodes.isUsable)
   }
 
   send<A>(host: Host, request: Request<A>, timeoutMillis: number, settle: Settle<A>): void {
@@ -291,6 +307,8 @@ export class DriverClient {
   private dropHost(host: Host): void {
     this.hosts.delete(host)
     void host.shutdown(true)
+    // The pool would open connections again for the next request that fails on one that it had.
+    host.pool.scheduleNewConnectionAttempt = () => undefined
     this.renewRing()
   }
 
@@ -306,10 +324,16 @@ export class DriverClient {
     })
   }
 
+  private nodesMoved(): void {
+    this.policy.nodesMoved()
+    this.renewRing()
+    if (this.raw.connected) { for (const host of this.hosts) this.admitHost(host) }
+  }
+
   private admitHost(host: Host): void {
-    if (this.isClosing) return
-    this.raw.profileManager.getDistance(host)
-    if (this.policy.localHosts().includes(host) && host.isUp()) host.pool.increaseSize()
+    if (this.isClosing || !this.hosts.has(host)) return
+    const isUsed = this.raw.profileManager.getDistance(host) !== cassandra.types.distance.ignored
+    if (isUsed && host.isUp()) host.pool.increaseSize()
   }
 
   private adoptPool(pool: Pool): void {
@@ -347,7 +371,19 @@ export class DriverClient {
         }
       }
     })
+    this.endCredentialsWith(connection)
     return connection
+  }
+
+  /** The driver would wait for the credentials of a connection that is gone. */
+  private endCredentialsWith(connection: Connection): void {
+    const provider = this.raw.options.authProvider
+    if (!(provider instanceof CredentialsProvider)) return
+    const start = connection.startAuthenticating
+    connection.startAuthenticating = (name, callback) => {
+      const end = provider.during(() => start.call(connection, name, callback))
+      connection.netClient?.once("close", end)
+    }
   }
 
   private watchSocket(connection: Connection, socket: Socket): void {
@@ -387,10 +423,12 @@ export class DriverClient {
     control.on("newConnection", (error: unknown) => {
       if (error === null || error === undefined) this.onSchemaChange(undefined)
     })
-    recoverOneAtATime(control, {
-      plan: () => this.policy.plan(),
-      pause: (millis) => this.pause(millis),
-      isOver: () => this.isClosing
+    const waiting = { pause: (millis: number) => this.pause(millis), isOver: () => this.isClosing }
+    recoverOneAtATime(control, { ...waiting, plan: () => this.policy.plan() })
+    followNodes(control, {
+      ...waiting,
+      port: this.raw.options.protocolOptions.port,
+      onMoved: () => this.nodesMoved()
     })
   }
 }

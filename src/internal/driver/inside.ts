@@ -71,6 +71,7 @@ export interface Connection extends EventEmitter {
   readonly getInFlight: () => number
   readonly clearAndInvokePending: (error: Error) => void
   readonly openAsync: () => Promise<void>
+  startAuthenticating: (name: string, callback: (error: unknown) => void) => void
   readonly close: () => void
   readonly changeKeyspace: (keyspace: string) => Promise<void>
   readonly send: (request: DriverRequest, options: null) => Promise<unknown>
@@ -89,6 +90,7 @@ export interface Pool extends EventEmitter {
   connections: ReadonlyArray<Connection>
   _createConnection: () => Connection
   drainAndShutdown: () => void
+  scheduleNewConnectionAttempt: (delayMillis: number) => void
   readonly shutdown: () => Promise<void>
   readonly increaseSize: () => void
 }
@@ -106,11 +108,14 @@ export interface Host extends EventEmitter {
   readonly borrowConnection: () => Connection
   readonly removeFromPool: (connection: Connection) => void
   readonly checkHealth: (connection: Connection) => void
+  readonly checkIsUp: () => void
+  readonly warmupPool: (keyspace: string | undefined) => Promise<void>
   readonly shutdown: (waitForPending: boolean) => Promise<void>
 }
 
 export interface HostMap extends EventEmitter {
   readonly values: () => ReadonlyArray<Host>
+  readonly get: (endpoint: string) => Host | undefined
 }
 
 export interface QueryPlan {
@@ -119,6 +124,13 @@ export interface QueryPlan {
 
 export interface SchemaChange {
   readonly keyspace: string
+}
+
+/** What the cluster tells of a node. */
+export interface NodeEvent {
+  readonly inet: { readonly address: { readonly toString: () => string } }
+  /** Of a change of status: up, and not down. */
+  readonly up?: boolean
 }
 
 export interface ControlConnection extends EventEmitter {
@@ -135,17 +147,27 @@ export interface ControlConnection extends EventEmitter {
   _refresh: (plan?: QueryPlan) => Promise<void>
   readonly _refreshControlConnection: (plan: QueryPlan) => Promise<void>
   _initializeConnection: () => Promise<void>
-  readonly _refreshHosts: (initializing: boolean, isReconnecting: boolean) => Promise<void>
+  _refreshHosts: (initializing: boolean, isReconnecting: boolean) => Promise<void>
+  /** From the rows of `system.peers`. */
+  setPeersInfo: (initializing: boolean, peers: { readonly rows?: ReadonlyArray<unknown> }) => Promise<void>
+  readonly getAddressForPeerHost: (row: unknown, port: number) => Promise<string | null>
   readonly _registerToConnectionEvents: () => Promise<void>
   readonly _setHealthListeners: (host: Host, connection: Connection) => void
   _nodeSchemaChangeHandler: (event: SchemaChange) => void
+  _nodeStatusChangeHandler: (event: NodeEvent) => void
+  readonly _nodeTopologyChangeHandler: (event: NodeEvent) => void
+  readonly _addressTranslator: {
+    readonly translate: (address: string, port: number, callback: (endpoint: string | null) => void) => void
+  }
 }
 
 export interface Metadata {
   readonly keyspaces: Record<string, { replicas?: unknown }>
   readonly buildTokens: (hosts: HostMap) => void
   readonly isDbaas: () => boolean
-  readonly getReplicas: (keyspace: string, token: Buffer) => ReadonlyArray<Host> | null
+  /** Of a partition's key, or of a token. */
+  readonly getReplicas: (keyspace: string, token: Buffer | object) => ReadonlyArray<Host> | null
+  readonly newToken: (text: string) => object
   readonly compareSchemaVersions: (connection: Connection) => Promise<boolean>
 }
 
@@ -156,7 +178,7 @@ export interface Client extends EventEmitter {
   readonly controlConnection: ControlConnection
   readonly metadata: Metadata
   readonly profileManager: { readonly getDistance: (host: Host) => number }
-  readonly options: { readonly protocolOptions: { readonly port: number } }
+  readonly options: { readonly protocolOptions: { readonly port: number }; readonly authProvider: unknown }
   readonly connect: () => Promise<void>
   readonly shutdown: () => Promise<void>
   _waitForSchemaAgreement: (connection: Connection) => Promise<boolean>
@@ -175,9 +197,15 @@ export const missingParts = (client: Client, connection: ConnectionClass): Reado
     ["ControlConnection._refresh", typeof control?._refresh === "function"],
     ["ControlConnection._refreshControlConnection", typeof control?._refreshControlConnection === "function"],
     ["ControlConnection._refreshHosts", typeof control?._refreshHosts === "function"],
+    ["ControlConnection.setPeersInfo", typeof control?.setPeersInfo === "function"],
+    ["ControlConnection.getAddressForPeerHost", typeof control?.getAddressForPeerHost === "function"],
     ["ControlConnection._registerToConnectionEvents", typeof control?._registerToConnectionEvents === "function"],
     ["ControlConnection._setHealthListeners", typeof control?._setHealthListeners === "function"],
     ["ControlConnection._nodeSchemaChangeHandler", typeof control?._nodeSchemaChangeHandler === "function"],
+    ["ControlConnection._nodeStatusChangeHandler", typeof control?._nodeStatusChangeHandler === "function"],
+    ["ControlConnection._nodeTopologyChangeHandler", typeof control?._nodeTopologyChangeHandler === "function"],
+    ["ControlConnection._addressTranslator", typeof control?._addressTranslator?.translate === "function"],
+    ["Metadata.newToken", typeof client.metadata?.newToken === "function"],
     ["Metadata.buildTokens", typeof client.metadata?.buildTokens === "function"],
     ["ControlConnection._initializeConnection", typeof control?._initializeConnection === "function"],
     ["Metadata.compareSchemaVersions", typeof client.metadata?.compareSchemaVersions === "function"],
@@ -185,6 +213,7 @@ export const missingParts = (client: Client, connection: ConnectionClass): Reado
     ["Connection.changeKeyspace", typeof prototype?.["changeKeyspace"] === "function"],
     ["Connection.clearAndInvokePending", typeof prototype?.["clearAndInvokePending"] === "function"],
     ["Connection.getInFlight", typeof prototype?.["getInFlight"] === "function"],
+    ["Connection.startAuthenticating", typeof prototype?.["startAuthenticating"] === "function"],
     ["Connection.close", typeof prototype?.["close"] === "function"],
     ["Connection.bindSocketListeners", typeof prototype?.["bindSocketListeners"] === "function"]
   ]

@@ -1,5 +1,6 @@
 /**
- * The driver's view of which nodes are ours: the local data center, narrowed by the user's filter.
+ * The driver's view of which nodes are ours: those of the local data center, and of the others that may stand in for it,
+ * narrowed by the user's filter.
  *
  * Which node serves a statement is decided in `nodes.ts`; the driver asks this policy for distances, for pools and for
  * its control connection. Made once per client: a policy shared by two clients breaks the second when the first closes.
@@ -20,18 +21,23 @@ export class NoSuchDataCenter extends Error {
 
 export interface PolicyOptions {
   readonly localDataCenter: string | undefined
+  /** Data centers whose nodes are asked, in this order, while no local one can be. */
+  readonly failover: ReadonlyArray<string>
   readonly nodeFilter: ((node: { readonly address: string; readonly dataCenter: string }) => boolean) | undefined
 }
 
 const { distance } = cassandra.types
+
+const none: ReadonlyArray<never> = []
 
 export class LocalPolicy extends cassandra.policies.loadBalancing.LoadBalancingPolicy {
   /** Known once the client has seen the cluster. */
   localDataCenter: string | undefined
   private readonly options: PolicyOptions
   private known: HostMap | undefined
-  private snapshot: ReadonlyArray<Host> = []
-  private local: ReadonlyArray<Host> = []
+  private snapshot: ReadonlyArray<Host> = none
+  private local: ReadonlyArray<Host> = none
+  private remote: ReadonlyArray<ReadonlyArray<Host>> = none
   private position = 0
 
   constructor(options: PolicyOptions) {
@@ -57,7 +63,10 @@ export class LocalPolicy extends cassandra.policies.loadBalancing.LoadBalancingP
   }
 
   override getDistance(host: unknown): cassandra.types.distance {
-    return this.isLocal(host as Host) ? distance.local : distance.ignored
+    const { datacenter } = host as Host
+    if (!this.isWanted(host as Host)) return distance.ignored
+    if (this.isLocal(datacenter)) return distance.local
+    return this.options.failover.includes(datacenter ?? "") ? distance.remote : distance.ignored
   }
 
   override newQueryPlan(
@@ -73,17 +82,12 @@ export class LocalPolicy extends cassandra.policies.loadBalancing.LoadBalancingP
     return new Map()
   }
 
-  /** Every local node once, starting with another one each time. */
+  /** Every node once that may be asked: the local ones, starting with another one each time, then those that stand in. */
   plan(): QueryPlan {
-    const hosts = this.localHosts()
+    const local = this.localHosts()
     const start = this.nextPosition()
-    let taken = 0
-    return {
-      next: () =>
-        taken < hosts.length
-          ? { done: false, value: hosts[(start + taken++) % hosts.length]! }
-          : { done: true, value: undefined as unknown as Host }
-    }
+    const hosts = local.map((_, index) => local[(start + index) % local.length]!)
+    return [...hosts, ...this.remoteHosts().flat()].values() as QueryPlan
   }
 
   nextPosition(): number {
@@ -92,18 +96,39 @@ export class LocalPolicy extends cassandra.policies.loadBalancing.LoadBalancingP
   }
 
   localHosts(): ReadonlyArray<Host> {
-    if (this.known === undefined) return []
-    // The driver hands out the same frozen array until its topology changes.
-    const hosts = this.known.values()
-    if (hosts !== this.snapshot) {
-      this.snapshot = hosts
-      this.local = hosts.filter((host) => this.isLocal(host))
-    }
+    this.refresh()
     return this.local
   }
 
-  private isLocal(host: Host): boolean {
-    if (this.localDataCenter !== undefined && host.datacenter !== this.localDataCenter) return false
+  /** By data center, in the order in which they are failed over to; none where they are not. */
+  remoteHosts(): ReadonlyArray<ReadonlyArray<Host>> {
+    this.refresh()
+    return this.remote
+  }
+
+  /** A node that is known may be of another data center than it was. */
+  nodesMoved(): void {
+    this.snapshot = none
+  }
+
+  private refresh(): void {
+    if (this.known === undefined) return
+    // The driver hands out the same frozen array until its topology changes.
+    const hosts = this.known.values()
+    if (hosts === this.snapshot) return
+    this.snapshot = hosts
+    const wanted = hosts.filter((host) => this.isWanted(host))
+    this.local = wanted.filter(({ datacenter }) => this.isLocal(datacenter))
+    this.remote = this.options.failover.length === 0
+      ? none
+      : this.options.failover.map((name) => wanted.filter(({ datacenter }) => datacenter === name))
+  }
+
+  private isLocal(dataCenter: string | null): boolean {
+    return this.localDataCenter === undefined || dataCenter === this.localDataCenter
+  }
+
+  private isWanted(host: Host): boolean {
     return this.options.nodeFilter === undefined || this.passes(host, this.options.nodeFilter)
   }
 

@@ -17,24 +17,36 @@ export interface NodeAddress {
 }
 
 /** An address of this machine's own, where three ports are free at this moment. */
-export const allocate: Effect.Effect<NodeAddress> = Effect.gen(function*() {
-  const host = "127.0.0.1"
-  // All three are held until the last is found, so that they differ.
-  const [port, storagePort, jmxPort] = yield* Effect.scoped(Effect.all([hold(host), hold(host), hold(host)]))
-  return { host, port, storagePort, jmxPort }
-})
+export const allocate: Effect.Effect<NodeAddress> = Effect.suspend(() =>
+  Effect.map(allocateFor([loopback]), ([address]) => address!)
+)
+
+/** One for each host, in its order: nodes of a cluster, which have the same port for clients. */
+export const allocateFor = (hosts: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<NodeAddress>> =>
+  Effect.gen(function*() {
+    const port = yield* hold(hosts)
+    const storagePort = yield* hold(hosts)
+    return yield* Effect.forEach(
+      hosts,
+      (host) => Effect.map(hold([loopback]), (jmxPort) => ({ host, port, storagePort, jmxPort }))
+    )
+    // All are held until the last is found, so that they differ.
+  }).pipe(Effect.scoped)
 
 // internal
 
 // Below the ports that systems give to outgoing connections, one of which could take the port while the JVM starts.
 const range = { from: 10_000, to: 32_767 }
 
-const hold = (host: string) =>
+// Nodes of a cluster have it in common, for nodetool is not meant to come from elsewhere.
+const loopback = "127.0.0.1"
+
+const hold = (hosts: ReadonlyArray<string>) =>
   Effect.gen(function*() {
     while (true) {
       const port = yield* Effect.sync(() => randomInt(range.from, range.to))
-      const server = yield* Effect.acquireRelease(listen(host, port), close)
-      if (server.listening) return port
+      const servers = yield* Effect.forEach(hosts, (host) => Effect.acquireRelease(listen(host, port), close))
+      if (servers.every((server) => server.listening)) return port
     }
   })
 

@@ -13,6 +13,8 @@ export interface JvmOptions {
   /** The folder with Cassandra's jars. */
   readonly jars: string
   readonly heap: string
+  /** More options of the JVM that runs the node. */
+  readonly flags?: ReadonlyArray<string>
   readonly address: NodeAddress
 }
 
@@ -24,6 +26,7 @@ export const node = (options: JvmOptions, folder: string): Command => ({
     "-XX:+UseG1GC",
     "-XX:-UsePerfData",
     "-XX:+ExitOnOutOfMemoryError",
+    ...(options.flags ?? []),
     ...modules,
     ...properties(nodeProperties(options, folder)),
     "-cp",
@@ -37,6 +40,10 @@ export const node = (options: JvmOptions, folder: string): Command => ({
 export const nodetool = (options: JvmOptions, folder: string, args: ReadonlyArray<string>): Command => ({
   command: command(options),
   args: [
+    // It is over before a better compiler pays.
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+UseSerialGC",
+    "-XX:-UsePerfData",
     ...modules,
     ...properties([
       ["logback.configurationFile", url(folder, "logback-nodetool.xml")],

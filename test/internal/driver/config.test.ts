@@ -6,6 +6,7 @@ const config = (driverOptions: DriverConfig["driverOptions"]): DriverConfig => (
   contactPoints: ["127.0.0.1"],
   port: 9042,
   localDataCenter: undefined,
+  failover: [],
   keyspace: undefined,
   credentials: undefined,
   secureConnectBundle: undefined,

@@ -1,0 +1,295 @@
+/**
+ * A whole table by token ranges, several of them at a time.
+ */
+import type * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
+import * as Schema from "effect/Schema"
+import * as Semaphore from "effect/Semaphore"
+import * as Stream from "effect/Stream"
+import type { CqlError } from "../CqlError.ts"
+import * as Errors from "../CqlError.ts"
+import * as Checkpoints from "./checkpoint.ts"
+import type { Core } from "./core.ts"
+import { quote } from "./cql/names.ts"
+import type { Query } from "./query.ts"
+import * as Ring from "./ring.ts"
+import type { NumberedPage } from "./run.ts"
+import * as Run from "./run.ts"
+import type { Settings } from "./settings.ts"
+
+type Failure = CqlError | Schema.SchemaError
+
+/** What is read, of which table. */
+export interface Source {
+  readonly keyspace: string
+  readonly table: string
+  /** Of the partition key, in order. */
+  readonly partitionKey: ReadonlyArray<string>
+  /** As the text of a SELECT has them. */
+  readonly columns: string
+  readonly where: { readonly text: string; readonly values: ReadonlyArray<unknown> } | undefined
+  readonly schema: Schema.Constraint | undefined
+}
+
+export interface Options {
+  readonly concurrency: number
+  readonly ordered: boolean
+  /** How many ranges there are to be, at least; by default as the table's size suggests. */
+  readonly ranges: number | undefined
+  readonly from: string | undefined
+}
+
+/** A page of one range. */
+export interface ScannedPage<A> {
+  readonly rows: ReadonlyArray<A>
+  /** Of all ranges; behind the last page of one, it is counted. */
+  readonly rangesDone: number
+  readonly ranges: number
+  /** What is left once this page has been dealt with; with the last page of a range. */
+  readonly checkpoint: string | undefined
+}
+
+interface PageOfRange<A> {
+  readonly range: Ring.Range
+  readonly page: NumberedPage<A>
+}
+
+/** Pages of all ranges; the rows of a range come in their order, those of several ranges as they come or in order. */
+export const pages = <A>(
+  core: Core,
+  source: Source,
+  settings: Settings,
+  options: Options
+): Stream.Stream<ScannedPage<A>, Failure> =>
+  Stream.unwrap(
+    Effect.map(plan(core, source, settings, options), (planned) => {
+      const ofRange = (range: Ring.Range): Stream.Stream<PageOfRange<A>, Failure> =>
+        Stream.map(rangePages<A>(core, source, settings, planned, range), (page) => ({ range, page }))
+      const all = options.ordered
+        ? inOrder(planned.ranges, ofRange, options.concurrency)
+        : asTheyCome(planned.ranges, ofRange, options.concurrency)
+      return Stream.map(all, counted(source, planned))
+    })
+  )
+
+// --- ranges
+
+interface Plan {
+  readonly partitioner: Ring.Partitioner
+  /** What was to be read when this began. */
+  readonly wanted: ReadonlyArray<Ring.Range>
+  readonly ranges: ReadonlyArray<Ring.Range>
+}
+
+const plan = Effect.fnUntraced(function*(
+  core: Core,
+  source: Source,
+  settings: Settings,
+  options: Options
+): Effect.fn.Return<Plan, CqlError> {
+  const partitioner = yield* partitionerOf(core, settings)
+  const wanted = options.from === undefined ? [Ring.whole] : yield* left(options.from, source, partitioner)
+  const owned = wanted.flatMap((range) => Ring.cut(range, tokensOf(core, partitioner)))
+  const sizes = yield* sizesOf(core, source, settings)
+  const total = [...sizes.values()].reduce((sum, size) => sum + size, 0)
+  const count = options.ranges ?? Math.max(fewestPerWorker * options.concurrency, total / bytesPerRange)
+  const weights = owned.map((range) => weightOf(partitioner, range, sizes, total))
+  const sum = weights.reduce((sum, weight) => sum + weight, 0)
+  const ranges = owned.flatMap((range, index) =>
+    Ring.split(partitioner, range, Math.min(mostRanges, Math.ceil(count * weights[index]! / sum)))
+  )
+  return { partitioner, wanted, ranges }
+})
+
+/** So that one that takes long does not keep all others waiting at the end. */
+const fewestPerWorker = 8
+
+const bytesPerRange = 16 * 1024 * 1024
+
+/** Of one range of the ring. */
+const mostRanges = 10_000
+
+/** Half by width, half by size: an estimate may be old, or none at all for a table that is new (drivers.md, 29). */
+const weightOf = (
+  partitioner: Ring.Partitioner,
+  range: Ring.Range,
+  sizes: ReadonlyMap<string, number>,
+  total: number
+): number => {
+  const size = total === 0 ? 0 : (sizes.get(String(range.end)) ?? 0) / total
+  return Ring.shareOf(partitioner, range) + size + Number.EPSILON
+}
+
+const PartitionerRow = Schema.Struct({ partitioner: Schema.String })
+
+const partitionerOf = (core: Core, settings: Settings): Effect.Effect<Ring.Partitioner, CqlError> =>
+  Effect.flatMap(
+    ask(core, settings, PartitionerRow, "SELECT partitioner FROM system.local", []),
+    ([row]) => {
+      const className = row?.partitioner ?? "none"
+      const partitioner = Ring.partitionerOf(className)
+      return partitioner === undefined ? Effect.fail(unknownPartitioner(className)) : Effect.succeed(partitioner)
+    }
+  )
+
+const unknownPartitioner = (className: string): CqlError =>
+  Errors.make({
+    reason: new Errors.InvalidQuery({
+      message: `the tokens of ${className} are not known here, and a scan goes by tokens: read by partition keys`
+    })
+  })
+
+const tokensOf = (core: Core, partitioner: Ring.Partitioner): ReadonlyArray<Ring.Token> =>
+  core.shared.client.raw.hosts.values().flatMap(({ tokens }) => tokens ?? []).map(partitioner.parse)
+
+const SizeRow = Schema.Struct({
+  range_end: Schema.String,
+  mean_partition_size: Schema.BigInt,
+  partitions_count: Schema.BigInt
+})
+
+/** In bytes, by the end of the range: each node knows its own. What a node does not tell is no reason to fail. */
+const sizesOf = (core: Core, source: Source, settings: Settings): Effect.Effect<ReadonlyMap<string, number>> =>
+  Effect.map(
+    Effect.forEach(core.shared.client.openNodes(), (host) =>
+      Effect.orElseSucceed(
+        ask(
+          core,
+          { ...settings, node: host.address },
+          SizeRow,
+          "SELECT range_end, mean_partition_size, partitions_count FROM system.size_estimates " +
+            "WHERE keyspace_name = ? AND table_name = ?",
+          [source.keyspace, source.table]
+        ),
+        () => []
+      ), { concurrency: 8 }),
+    (rows) =>
+      new Map(
+        rows.flat().map((row) => [
+          row.range_end,
+          Number(row.mean_partition_size) * Number(row.partitions_count)
+        ])
+      )
+  )
+
+const ask = <S extends Schema.Constraint>(
+  core: Core,
+  settings: Settings,
+  schema: S,
+  text: string,
+  values: ReadonlyArray<unknown>
+): Effect.Effect<ReadonlyArray<S["Type"]>, CqlError> =>
+  Run.allRows<S["Type"]>(core, { text, values, schema, names: undefined }, { ...core.settings, node: settings.node })
+    // These tables are the server's: rows of another shape are a defect of ours.
+    .pipe(Effect.catchTag("SchemaError", Effect.die))
+
+// --- one range
+
+const rangePages = <A>(
+  core: Core,
+  source: Source,
+  settings: Settings,
+  { partitioner }: Plan,
+  range: Ring.Range
+): Stream.Stream<NumberedPage<A>, Failure> => {
+  const { end, start } = range
+  const token = end ?? start
+  // Its worker is ahead of the reader by the page that it hands over.
+  const paging = { pagesAhead: 0, maxPages: Infinity, token: token === undefined ? undefined : String(token) }
+  return Run.pages<A>(core, queryOf(source, partitioner, range), settings, paging)
+}
+
+const queryOf = (
+  { columns, keyspace, partitionKey, schema, table, where }: Source,
+  { toValue }: Ring.Partitioner,
+  { end, start }: Ring.Range
+): Query => {
+  const token = `token(${partitionKey.map(quote).join(", ")})`
+  const conditions = [
+    ...(start === undefined ? [] : [`${token} > ?`]),
+    ...(end === undefined ? [] : [`${token} <= ?`]),
+    ...(where === undefined ? [] : [where.text])
+  ]
+  const text = [
+    `SELECT ${columns} FROM ${quote(keyspace)}.${quote(table)}`,
+    ...(conditions.length === 0 ? [] : [`WHERE ${conditions.join(" AND ")}`]),
+    ...(where === undefined ? [] : ["ALLOW FILTERING"])
+  ].join(" ")
+  const bounds = [start, end].filter((bound) => bound !== undefined).map(toValue)
+  return { text, values: [...bounds, ...(where?.values ?? [])], names: undefined, schema }
+}
+
+// --- several ranges
+
+interface OfRange<A> {
+  (range: Ring.Range): Stream.Stream<PageOfRange<A>, Failure>
+}
+
+const asTheyCome = <A>(
+  ranges: ReadonlyArray<Ring.Range>,
+  ofRange: OfRange<A>,
+  concurrency: number
+): Stream.Stream<PageOfRange<A>, Failure> =>
+  Stream.flatMap(Stream.fromIterable(ranges), ofRange, { concurrency, bufferSize: 1 })
+
+/** Each range has a queue of its own, which is read when those before it have come to their end. */
+const inOrder = <A>(
+  ranges: ReadonlyArray<Ring.Range>,
+  ofRange: OfRange<A>,
+  concurrency: number
+): Stream.Stream<PageOfRange<A>, Failure> =>
+  Stream.unwrap(Effect.gen(function*() {
+    // As many as are read, or have been and wait for those before them.
+    const places = Semaphore.makeUnsafe(concurrency)
+    const begun = yield* Queue.unbounded<Pages<A>, Failure | Cause.Done>()
+    const begin = Effect.fnUntraced(function*(range: Ring.Range) {
+      yield* Semaphore.take(places, 1)
+      const pages = yield* Queue.bounded<PageOfRange<A>, Failure | Cause.Done>(1)
+      yield* Queue.offer(begun, pages)
+      yield* Effect.forkScoped(intoQueue(ofRange(range), pages))
+    })
+    const beginAll = Effect.andThen(Effect.forEach(ranges, begin, { discard: true }), Queue.end(begun))
+    yield* Effect.forkScoped(beginAll)
+    return Stream.flatMap(
+      Stream.fromQueue(begun),
+      (pages) => Stream.onEnd(Stream.fromQueue(pages), Semaphore.release(places, 1))
+    )
+  }))
+
+type Pages<A> = Queue.Queue<PageOfRange<A>, Failure | Cause.Done>
+
+const intoQueue = <A>(
+  stream: Stream.Stream<PageOfRange<A>, Failure>,
+  pages: Pages<A>
+): Effect.Effect<unknown> =>
+  Stream.runForEach(stream, (page) => Queue.offer(pages, page)).pipe(
+    Effect.andThen(Queue.end(pages)),
+    Effect.catchCause((cause) => Queue.failCause(pages, cause))
+  )
+
+const counted = <A>(source: Source, planned: Plan): (page: PageOfRange<A>) => ScannedPage<A> => {
+  let { wanted } = planned
+  let rangesDone = 0
+  return ({ page, range }) => {
+    if (page.isLast) {
+      wanted = Ring.without(wanted, range)
+      rangesDone++
+    }
+    return {
+      rows: page.rows,
+      rangesDone,
+      ranges: planned.ranges.length,
+      checkpoint: page.isLast ? Checkpoints.keep(source, wanted) : undefined
+    }
+  }
+}
+
+const left = (
+  checkpoint: string,
+  source: Source,
+  partitioner: Ring.Partitioner
+): Effect.Effect<ReadonlyArray<Ring.Range>, CqlError> => {
+  const ranges = Checkpoints.read(checkpoint, source, partitioner)
+  return "_tag" in ranges ? Effect.fail(Errors.make({ reason: ranges })) : Effect.succeed(ranges)
+}
