@@ -194,10 +194,12 @@ export class AlreadyExists
 {}
 
 /**
- * Fewer replicas are alive than the consistency asks for. The coordinator knew so beforehand: nothing was read or
- * written.
+ * Fewer replicas are alive than the consistency asks for, as the coordinator knew before it asked them.
  *
  * **Details**
+ *
+ * Of a statement for one partition nothing was read or written. Of a batch or an `IN` other partitions may have been
+ * written to, and a lightweight transaction may have been decided when its commit finds too few.
  *
  * Another coordinator may know better, and so may the same one a little later. When it stays, a node is down, or the
  * replication factor is too small for the consistency.

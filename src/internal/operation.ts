@@ -169,7 +169,7 @@ export abstract class Operation<A, E = never> {
     this.core.enter()
     const { admission } = this.shared
     if (admission.tryEnter()) return this.admitted()
-    if (!admission.enqueue(this)) {
+    if (!admission.enqueue(this, this.deadline - performance.now())) {
       return this.settle(Exit.fail(Errors.admissionRefused(loadOf(admission), this.text)))
     }
     this.startTimer("queue")
@@ -321,6 +321,7 @@ export abstract class Operation<A, E = never> {
   // --- settle
 
   private answered(host: Host, error: unknown, response: Response<unknown> | undefined): void {
+    if (response !== undefined || !isTimeout(error)) this.shared.admission.answers++
     this.sample(error, response)
     if (this.done) return this.release()
     if (response !== undefined) return this.succeed(host, response as Response<RowsPage | null>)

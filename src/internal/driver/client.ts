@@ -80,6 +80,16 @@ const agreementMillis = 500
 /** How long a look-up of a contact point's name may hold up a close, in milliseconds. */
 const resolveMillis = 3000
 
+/**
+ * The driver gives a connection up that left 65 requests without an answer; one that is used little would be waited for
+ * much longer, as each write puts off its heartbeat: so that is sent now.
+ */
+const checkSilent = (host: Host, connection: Connection): void => {
+  host.checkHealth(connection)
+  const isInUse = connection.connected && host.pool.connections.includes(connection)
+  if (isInUse && !connection.sendingIdleQuery) connection._idleTimeoutHandler()
+}
+
 export class DriverClient {
   readonly raw: Client
   readonly keyspace: string | undefined
@@ -178,7 +188,7 @@ export class DriverClient {
       (error) => {
         const isLost = (error as { readonly isSocketError?: boolean }).isSocketError === true
         if (isLost) host.removeFromPool(connection)
-        this.settleError(host, connection, isLost ? new NotSent(error) : error, settle)
+        this.settleError(host, connection, connection.heard, isLost ? new NotSent(error) : error, settle)
       }
     )
   }
@@ -201,8 +211,9 @@ export class DriverClient {
     // The driver's health checks live on this limit: at 0 a silent connection is never given up.
     this.sendOptions.millis = Math.max(1, timeoutMillis)
     const end = performance.now() + timeoutMillis
+    const { heard } = connection
     connection.sendStream(request, this.sendOptions, (error, response) => {
-      if (error !== null && error !== undefined) return this.settleError(host, connection, error, settle)
+      if (error !== null && error !== undefined) return this.settleError(host, connection, heard, error, settle)
       const own = response as Response<A> & DriverResponse
       if (own.value !== undefined) return guarded(settle, undefined, own)
       return this.settleDriverResponse(connection, own, end - performance.now(), settle)
@@ -210,10 +221,17 @@ export class DriverClient {
   }
 
   /** What the driver's own request path would do for its pools; ours does not go through it. */
-  private settleError<A>(host: Host, connection: Connection, error: unknown, settle: Settle<A>): void {
+  private settleError<A>(
+    host: Host,
+    connection: Connection,
+    heard: number,
+    error: unknown,
+    settle: Settle<A>
+  ): void {
     const failure = error as { readonly isSocketError?: boolean; readonly name?: string }
     if (failure.isSocketError === true) host.removeFromPool(connection)
-    else if (failure.name === "OperationTimedOutError") host.checkHealth(connection)
+    // A connection that has answered others meanwhile is no dead one, but that of a server with too much to do.
+    else if (failure.name === "OperationTimedOutError" && heard === connection.heard) checkSilent(host, connection)
     guarded(settle, error, undefined)
   }
 
@@ -298,6 +316,10 @@ export class DriverClient {
     if (this.hosts.has(host)) return
     this.hosts.add(host)
     this.adoptPool(host.pool)
+    // The driver does so for a node that was down, and lets every other loss of a connection double the delay for good.
+    host.pool.on("open", (error: unknown) => {
+      if (error === undefined) host.reconnectionSchedule = host.options.policies.reconnection.newSchedule()
+    })
     // The driver sets a node's distance when a request of its own comes by; ours do not.
     if (this.raw.connected) setImmediate(() => this.admitHost(host))
     this.renewRing()
@@ -353,6 +375,7 @@ export class DriverClient {
   private adoptConnection(connection: Connection): Connection {
     let socket: Socket | undefined
     let parser: Parser | undefined
+    connection.heard = 0
     Object.defineProperties(connection, {
       netClient: {
         configurable: true,

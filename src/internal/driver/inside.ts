@@ -57,6 +57,11 @@ export interface FrameReader {
 }
 
 export interface Connection extends EventEmitter {
+  /** How many frames have come; counted here, and not by the driver. */
+  heard: number
+  readonly connected: boolean
+  readonly sendingIdleQuery: boolean
+  readonly _idleTimeoutHandler: () => void
   netClient: Socket | undefined
   parser: Parser | undefined
   readonly endpoint: string
@@ -108,6 +113,10 @@ export interface Host extends EventEmitter {
   readonly borrowConnection: () => Connection
   readonly removeFromPool: (connection: Connection) => void
   readonly checkHealth: (connection: Connection) => void
+  /** In the last 200 to 400 milliseconds. */
+  readonly getResponseCount: () => number
+  reconnectionSchedule: Iterator<number>
+  readonly options: { readonly policies: { readonly reconnection: { readonly newSchedule: () => Iterator<number> } } }
   readonly checkIsUp: () => void
   readonly warmupPool: (keyspace: string | undefined) => Promise<void>
   readonly shutdown: (waitForPending: boolean) => Promise<void>
@@ -214,6 +223,7 @@ export const missingParts = (client: Client, connection: ConnectionClass): Reado
     ["Connection.clearAndInvokePending", typeof prototype?.["clearAndInvokePending"] === "function"],
     ["Connection.getInFlight", typeof prototype?.["getInFlight"] === "function"],
     ["Connection.startAuthenticating", typeof prototype?.["startAuthenticating"] === "function"],
+    ["Connection._idleTimeoutHandler", typeof prototype?.["_idleTimeoutHandler"] === "function"],
     ["Connection.close", typeof prototype?.["close"] === "function"],
     ["Connection.bindSocketListeners", typeof prototype?.["bindSocketListeners"] === "function"]
   ]

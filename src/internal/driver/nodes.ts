@@ -26,12 +26,19 @@ export interface RouteOfValues {
 
 export const isUsable = (host: Host): boolean => host.isUp() && host.pool.connections.length > 0
 
+/** By the driver's own counts, and its own rule: much is under way, and next to nothing was answered of late. */
+const isSilent = (host: Host): boolean => host.getInFlight() >= 10 && host.getResponseCount() <= 1
+
+/** One that has stopped answering is asked when there is no other. */
 const firstUsable = (hosts: ReadonlyArray<Host>, start: number, tried: ReadonlyArray<Host>): Host | undefined => {
+  let silent: Host | undefined
   for (let index = 0; index < hosts.length; index++) {
     const host = hosts[(start + index) % hosts.length]!
-    if (isUsable(host) && !tried.includes(host)) return host
+    if (!isUsable(host) || tried.includes(host)) continue
+    if (hosts.length === 1 || !isSilent(host)) return host
+    silent ??= host
   }
-  return undefined
+  return silent
 }
 
 const replicas = (client: Client, route: Route): ReadonlyArray<Host> => {
@@ -52,7 +59,9 @@ const chooseOf = (
   if (route !== undefined && hosts.length > 1) {
     const owners = replicas(client, route).filter((host) => hosts.includes(host))
     const owner = firstUsable(owners, start, tried)
-    if (owner !== undefined) return owner
+    if (owner !== undefined && !isSilent(owner)) return owner
+    const other = firstUsable(hosts, start, tried)
+    return other === undefined || (owner !== undefined && isSilent(other)) ? owner : other
   }
   return firstUsable(hosts, start, tried)
 }

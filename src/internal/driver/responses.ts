@@ -25,6 +25,7 @@ export const readOwnResponses = (connection: Connection, parser: Parser): void =
   const { parseBody, parseResult } = parser
   let body: ParserItem | undefined
   parser.parseBody = (frame, item) => {
+    connection.heard++
     body = item
     return parseBody.call(parser, frame, item)
   }
