@@ -196,7 +196,7 @@ export declare namespace Cluster {
     /**
      * Whether the cluster and its sessions are there before they are connected: connecting goes on in the background, by
      * `connectSchedule` or else for ever, and each try has the `connectTimeout`. Until one has succeeded statements fail
-     * at once with `NoHostAvailable`, which tells what the last try failed on. By default `false`.
+     * at once with `NoHostAvailable`, which tells what the last try failed on; no `retry` waits for it. By default `false`.
      */
     readonly connectInBackground?: boolean | undefined
     /** How long one socket may take to open, and `credentials` to be there. By default 5 seconds. */
@@ -334,7 +334,10 @@ export declare namespace Cluster {
     readonly failureRate?: number | undefined
     /** Fewer statements than this never open it. By default 100. */
     readonly size?: number | undefined
-    /** How long it stays open; with a schedule, the first time, the second in a row, and so on. By default 5 seconds. */
+    /**
+     * How long it stays open; with a schedule, the first time, the second in a row, and so on: it begins anew once the
+     * circuit has been closed for as long as it was open last. By default 5 seconds.
+     */
     readonly openDuration?: Duration.Input | Schedule.Schedule<unknown, number> | undefined
   }
 
@@ -488,7 +491,7 @@ const circuitBreakerChecks = (options: Cluster.CircuitBreaker | undefined): Read
     {
       field: "circuitBreaker.failureRate",
       expected: "a number above 0 and up to 1",
-      holds: failureRate === undefined || (failureRate > 0 && failureRate <= 1)
+      holds: failureRate === undefined || (typeof failureRate === "number" && failureRate > 0 && failureRate <= 1)
     },
     Check.whole("circuitBreaker.size", size, 1, 1_000_000),
     ...(Schedule.isSchedule(openDuration) ? [] : [Check.duration("circuitBreaker.openDuration", openDuration)])

@@ -366,13 +366,12 @@ export class ServerError extends ofReason<ServerError>()("ServerError", { code: 
 export class ProtocolError extends ofReason<ProtocolError>()("ProtocolError", {}) {}
 
 /**
- * The node does not know a statement that was prepared, and still did not after it was prepared once more.
+ * The node asks for something to be prepared that was not sent to it. Nothing was executed.
  *
  * **Details**
  *
  * A node forgets what was prepared when it restarts, when its cache is full and when the schema changes; the session
- * prepares again by itself. What reaches a program is a schema that changes all the time, or a cache that is far too
- * small for the texts in use.
+ * prepares again by itself, and what a node with a full cache forgets at once is sent to it as a text, with its values.
  *
  * @category errors
  * @since 0.1.0

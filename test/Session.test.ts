@@ -411,14 +411,17 @@ describe("preparing", () => {
       assert.deepStrictEqual(cluster.nodes.map((node) => texts(node, "prepare").length), [1, 1])
     }))
 
-  it.live("again and again ends with the reason Unprepared", () =>
+  it.live("as soon as it was prepared is sent as a text, with the same values", () =>
     Effect.gen(function*() {
       const server = yield* preparingServer
-      server.on(/^INSERT/, ({ preparedId }) => Reply.unprepared(preparedId!))
+      server.on(/^INSERT/, ({ preparedId }) => Reply.unprepared(preparedId!), ["execute"])
       const { cql } = yield* connect(server)
-      yield* reasonOf("Unprepared")(cql`INSERT ${"a"}`)
+      yield* cql`INSERT ${"a"}`
       assert.lengthOf(texts(server, "prepare"), 2)
       assert.lengthOf(texts(server, "execute"), 2)
+      const [query] = server.received(/^INSERT/, ["query"])
+      assert.strictEqual(query!.query, "INSERT ?")
+      assert.deepStrictEqual(query!.values, [Buffer.from("a")])
     }))
 
   it.live("is kept for maxPrepared texts, of which those unused longest go first", () =>

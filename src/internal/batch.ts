@@ -47,6 +47,7 @@ export class BatchOperation<A, E = never> extends Operation<A, E> {
   private readonly batch: BatchQuery
   private readonly items: ReadonlyArray<Item>
   private readonly preparedAgain = new Map<Host, Set<KnownStatement>>()
+  private isText = false
   /** As of when the batch was made ready, for meanwhile a schema may change. */
   private readonly prepared = new Map<KnownStatement, Prepared>()
   protected route: Nodes.Route | undefined
@@ -167,7 +168,7 @@ export class BatchOperation<A, E = never> extends Operation<A, E> {
     const { consistency, customPayload, serialConsistency, tracing } = this.settings
     return new BatchRequest(
       batchKind[this.batch.type],
-      this.items.map(toBatchItem),
+      this.items.map((item) => toBatchItem(item, this.isText)),
       { consistency, serialConsistency, timestamp, tracing, customPayload },
       this.items[0]!.statement.reader(this.batch.schema, "outcome")
     )
@@ -175,16 +176,27 @@ export class BatchOperation<A, E = never> extends Operation<A, E> {
 
   /** Servers tell of it as well, each by a limit of its own. */
   protected override warningsOf(flags: FrameFlags): ReadonlyArray<string> | undefined {
-    const { warnings } = flags
+    const warnings = super.warningsOf(flags)
     if (this.batch.type !== "unlogged" || this.batch.isOfOnePartition === true) return warnings
     if (warnings?.some((warning) => warning.includes("partitions")) === true) return warnings
     return coversManyPartitions(this.items) ? [...(warnings ?? []), tooManyPartitions(this.items.length)] : warnings
   }
 
+  /** Unless it is something else that the node does not know. */
+  protected becomesText(error: unknown): boolean {
+    const became = !this.isText && this.itemOf(error) !== undefined
+    this.isText ||= became
+    return became
+  }
+
+  private itemOf(error: unknown): Item | undefined {
+    const { queryId } = error as { readonly queryId?: unknown }
+    return this.items.find(({ prepared }) => Buffer.isBuffer(queryId) && prepared?.id.equals(queryId))
+  }
+
   /** One statement that is forgotten is seldom alone, and the node names no more than the first. */
   protected forgotten(host: Host, error: unknown): ReadonlyArray<KnownStatement> {
-    const { queryId } = error as { readonly queryId?: unknown }
-    const item = this.items.find(({ prepared }) => Buffer.isBuffer(queryId) && prepared?.id.equals(queryId))
+    const item = this.itemOf(error)
     const named = this.preparedAgain.get(host)
     if (item === undefined || named?.has(item.statement)) return []
     this.preparedAgain.set(host, new Set([...(named ?? []), item.statement]))
@@ -192,8 +204,8 @@ export class BatchOperation<A, E = never> extends Operation<A, E> {
   }
 }
 
-const toBatchItem = ({ bound, prepared, query }: Item): BatchItem => ({
-  id: prepared?.id,
+const toBatchItem = ({ bound, prepared, query }: Item, isText: boolean): BatchItem => ({
+  id: isText ? undefined : prepared?.id,
   text: query.text,
   values: bound
 })

@@ -128,7 +128,8 @@ const hedge = (value: Hedge): ReadonlyArray<Check> =>
       {
         field: "hedge.percentile",
         expected: "a number above 0 and below 100",
-        holds: value.percentile === undefined || (value.percentile > 0 && value.percentile < 100)
+        holds: value.percentile === undefined ||
+          (typeof value.percentile === "number" && value.percentile > 0 && value.percentile < 100)
       },
       whole("hedge.times", value.times, 1, 10)
     ]

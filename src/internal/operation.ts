@@ -78,8 +78,6 @@ const noAttempts: ReadonlyArray<FailedAttempt> = []
 
 const noWarnings: ReadonlyArray<string> = []
 
-const nothingForgotten: ReadonlyArray<KnownStatement> = []
-
 const localSerial = Consistencies.toCode("localSerial")
 
 type Phase = Errors.ClientTimeout["phase"]
@@ -140,6 +138,12 @@ export abstract class Operation<A, E = never> {
 
   /** What the node does not know any more; nothing when it was prepared there again already. */
   protected abstract forgotten(host: Host, error: unknown): ReadonlyArray<KnownStatement>
+
+  /**
+   * Sends texts with their values instead of what was prepared, where that is still possible. A node whose cache is full
+   * of what is used more often takes nothing new into it: what it has just prepared it does not know.
+   */
+  protected abstract becomesText(error: unknown): boolean
 
   /** Binds the values once more, by what the server has declared anew; `false` when it has failed. */
   protected abstract bind(statement: KnownStatement, prepared: Prepared): boolean
@@ -327,8 +331,11 @@ export abstract class Operation<A, E = never> {
     if (response !== undefined) return this.succeed(host, response as Response<RowsPage | null>)
     // What comes after its time is for nobody, and is not worth reading.
     if (this.request !== undefined) this.request.abandoned = true
-    const forgotten = isUnprepared(error) ? this.forgotten(host, error) : nothingForgotten
-    if (forgotten.length > 0) return this.prepareAgain(forgotten, host)
+    if (isUnprepared(error)) {
+      const forgotten = this.forgotten(host, error)
+      if (forgotten.length > 0) return this.prepareAgain(forgotten, host)
+      if (this.becomesText(error)) return this.send(host)
+    }
     if (isAboutRows(error)) return this.failWith(error, host)
     const reason = this.reasonOf(error, host)
     this.record(host, reason)
@@ -383,12 +390,15 @@ export abstract class Operation<A, E = never> {
       schemaInAgreement
     })
     if (warnings.length === 0 && schemaInAgreement !== false) return this.settle(finished)
-    const masked = warnings.map((warning) => maskValues(warning, this.values))
+    // What the server says may repeat values, which must not be in a log; what is said here does not.
+    const masked = warnings.map((warning) =>
+      flags.warnings?.includes(warning) === true ? maskValues(warning, this.values) : warning
+    )
     this.settle(Effect.andThen(logWarnings(this.shared, this.text, masked, schemaInAgreement), finished))
   }
 
-  protected warningsOf(flags: FrameFlags): ReadonlyArray<string> | undefined {
-    return flags.warnings
+  protected warningsOf({ warnings }: FrameFlags): ReadonlyArray<string> | undefined {
+    return warnings
   }
 
   private failWith(error: unknown, host?: Host): void {

@@ -57,6 +57,7 @@ export class QueryOperation<A, E = never> extends Operation<A, E> {
   private bound: Buffer | undefined
   private prepared: Prepared | undefined
   private preparedAgainOn: Host | undefined
+  private isText = false
   protected route: Nodes.Route | undefined
 
   constructor(
@@ -136,7 +137,7 @@ export class QueryOperation<A, E = never> extends Operation<A, E> {
       customPayload: settings.customPayload
     }
     const reader = this.statement.reader(this.query.schema, this.wanted.reader)
-    return this.prepared === undefined
+    return this.prepared === undefined || this.isText
       ? new QueryRequest(this.query.text, parameters, reader)
       : new ExecuteRequest(this.prepared.id, parameters, reader)
   }
@@ -162,6 +163,12 @@ export class QueryOperation<A, E = never> extends Operation<A, E> {
   protected repeat(limits: Limits, resume: Resume<A, E>): QueryOperation<A, E> {
     const { core, finish, query, settings, wanted } = this
     return new QueryOperation(core, query, settings, { ...wanted, ...limits }, finish, resume)
+  }
+
+  protected becomesText(): boolean {
+    const became = !this.isText
+    this.isText = true
+    return became
   }
 
   protected forgotten(host: Host): ReadonlyArray<KnownStatement> {

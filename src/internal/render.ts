@@ -333,7 +333,7 @@ const hints: Partial<Record<Reason["_tag"], string>> = {
   Truncate: "TRUNCATE needs every node to be up",
   ServerError: "the node's log has the exception",
   ProtocolError: "does something else than Cassandra listen there, or something between that changes what is sent?",
-  Unprepared: "does the schema change all the time, or is the node's cache of prepared statements too small?",
+  Unprepared: "does something between this program and the node change what is sent?",
   AdmissionRefused: "lower the concurrency: Effect.forEach takes `concurrency`, and a stream is read at your pace",
   CircuitOpen: "the errors before it tell why: `NoHostAvailable`, timeouts, or a server that is overloaded",
   InvalidPageState: "begin from the first page again, without a page state",

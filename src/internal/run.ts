@@ -373,8 +373,10 @@ const pullPages = <A>(
   })
 
 /** Of a page that had no more time than was left of the whole stream's. */
-const endedByDeadline = (error: Failure): error is CqlError =>
-  error._tag === "CqlError" && error.reason._tag === "ClientTimeout" && error.reason.phase !== "attempt"
+const endedByDeadline = (error: Failure, deadline: number): error is CqlError =>
+  error._tag === "CqlError" && error.reason._tag === "ClientTimeout" && error.reason.phase !== "attempt" &&
+  // A timer may be early by less than a millisecond.
+  performance.now() >= deadline - 1
 
 const streamTimedOut = ({ text }: WithText, { streamMillis }: Settings, page?: CqlError): CqlError =>
   Errors.make({
@@ -432,7 +434,7 @@ class Pager<A> {
       if (this.deadline >= deadlineOf(settings)) return this.fetchBefore(undefined)
       return Effect.mapError(
         this.fetchBefore(this.deadline),
-        (error) => endedByDeadline(error) ? streamTimedOut(query, settings, error) : error
+        (error) => endedByDeadline(error, this.deadline!) ? streamTimedOut(query, settings, error) : error
       )
     })
   }

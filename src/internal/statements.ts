@@ -79,7 +79,8 @@ export class KnownStatement {
   preparing: Array<Waiter> | undefined
   /** The same for a node that has forgotten it. */
   readonly preparingOn = new Map<Host, Array<Waiter>>()
-  used = true
+  /** Since it was put in, or since it was passed over last. */
+  used = false
   private proof: Proof | undefined
   private conditional: boolean | undefined
   private read: boolean | undefined

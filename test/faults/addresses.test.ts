@@ -5,7 +5,7 @@ import * as Schedule from "effect/Schedule"
 import dns from "node:dns"
 import { vi } from "vitest"
 import type { Session } from "../../src/index.ts"
-import { Statement } from "../../src/index.ts"
+import { CqlRetry, Statement } from "../../src/index.ts"
 import * as Reply from "../support/Reply.ts"
 import { connect, hold, untilNode } from "../support/scripted.ts"
 import * as ScriptedServer from "../support/ScriptedServer.ts"
@@ -140,7 +140,7 @@ describe("a node that comes back with another address", () => {
       // A connection that was opened anew is in no keyspace until it is used.
       yield* untilNode("hostUp", session, old.dropConnections)
       const held = hold(old, "USE \"shop\"", Reply.keyspace("shop"), ["system"])
-      const statement = session.cql`SELECT n`.pipe(Statement.withOptions({ node: old.hostId }))
+      const statement = session.cql`SELECT n`.pipe(Statement.withOptions({ node: old.hostId, retry: CqlRetry.none }))
       const running = yield* Effect.forkChild(Effect.flip(statement))
       yield* held.awaitHeld(1)
       // The others know no more of it, but it is still there.

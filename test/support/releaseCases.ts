@@ -11,7 +11,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Assert from "node:assert/strict"
 import type { CqlError } from "../../src/index.ts"
-import { Cluster, Session } from "../../src/index.ts"
+import { Cluster, CqlRetry, Session } from "../../src/index.ts"
 import * as Reply from "./Reply.ts"
 import * as ScriptedServer from "./ScriptedServer.ts"
 import * as TcpProxy from "./TcpProxy.ts"
@@ -635,7 +635,7 @@ const real = {
 
   "requests in flight when the connection is cut": onReal((options, proxy) =>
     Effect.gen(function*() {
-      const { cql } = yield* Session.make({ ...options, ...patient })
+      const { cql } = yield* Session.make({ ...options, ...patient, retry: CqlRetry.none })
       const many = Effect.forEach(
         Array.from({ length: 500 }),
         () => Effect.exit(cql`SELECT * FROM system_schema.columns`),
