@@ -1152,6 +1152,24 @@ describe("every attempt of a statement", () => {
 /** Tries again so often, whatever it is, without a pause. */
 const times = (count: number) => CqlRetry.make({ decide: () => "retryLater", schedule: Schedule.recurs(count) })
 
+describe("what its text and its types prove to be idempotent", () => {
+  it.live("is tried again also where the types are forgotten meanwhile, as they are with the control connection", () =>
+    Effect.gen(function*() {
+      const all = yield* opened(1)
+      const text = "INSERT INTO t (k, v) VALUES (?, ?)"
+      all.servers.prepared(text, { params: [{ name: "k", type: "int" }, { name: "v", type: "text" }] })
+      const { statements } = all.session.core.shared
+      let executions = 0
+      all.servers.on(text, () => {
+        if (++executions > 1) return Reply.void
+        statements.schemaChanged(undefined)
+        return overloaded
+      }, ["execute"])
+      yield* hurried().during(all.cql`INSERT INTO t (k, v) VALUES (${1}, ${"v"})`)
+      assert.strictEqual(executions, 2)
+    }))
+})
+
 describe("a policy", () => {
   const insert = (cql: Cql) => cql`INSERT a`
 

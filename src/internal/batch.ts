@@ -138,7 +138,8 @@ export class BatchOperation<A, E = never> extends Operation<A, E> {
   protected isIdempotent(): boolean {
     const { idempotent } = this.settings
     return !this.hasCondition() &&
-      (idempotent ?? this.items.every(({ query, statement }) => query.idempotent ?? statement.isIdempotent))
+      (idempotent ??
+        this.items.every(({ prepared, query, statement }) => query.idempotent ?? statement.isIdempotent(prepared)))
   }
 
   protected hasCondition(): boolean {

@@ -145,7 +145,8 @@ export class QueryOperation<A, E = never> extends Operation<A, E> {
   protected isIdempotent(): boolean {
     const { idempotent } = this.settings
     // Twice is never the same as once: the second time the first one is in its way, and its outcome is lost.
-    return idempotent === undefined ? this.statement.isIdempotent : idempotent && !this.hasCondition()
+    // By the types that were sent: what is known of the statement is forgotten with the control connection.
+    return idempotent === undefined ? this.statement.isIdempotent(this.prepared) : idempotent && !this.hasCondition()
   }
 
   protected hasCondition(): boolean {

@@ -97,8 +97,7 @@ export class KnownStatement {
   }
 
   /** Proved by its text and the types of its parameters, when somebody asks for the first time. */
-  get isIdempotent(): boolean {
-    const { prepared } = this
+  isIdempotent(prepared = this.prepared): boolean {
     // What could not be proved before the types were known may be proved by them.
     if (this.proof === undefined || this.proof.prepared !== prepared) {
       this.proof = { prepared, holds: isIdempotent(this.text, prepared?.parameters.map(({ type }) => type)) }
