@@ -1,16 +1,28 @@
 /**
  * What is measured: one piece of work, as a user of this library would write it and as one of the bare driver would.
  */
-import type cassandra from "cassandra-driver"
+import cassandra from "cassandra-driver"
 import type { CqlError, Session } from "effect-cassandra"
-import { cql } from "effect-cassandra"
+import { cql, CqlStream } from "effect-cassandra"
 import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { ReadingClass, readingCount, ReadingStruct, statements, User, users, userValues } from "./tables.ts"
+import type { Reading } from "./tables.ts"
+import {
+  clustered,
+  ReadingClass,
+  readingCount,
+  ReadingStruct,
+  readingValues,
+  scattered,
+  statements,
+  User,
+  users,
+  userValues
+} from "./tables.ts"
 
-type Failure = CqlError | Schema.SchemaError | Cause.NoSuchElementError
+type Failure = CqlError | CqlStream.NotWritten | Schema.SchemaError | Cause.NoSuchElementError
 
 /** Both sides answer with a number that is made of all they have read, so that neither does less than the other. */
 export interface Case {
@@ -139,6 +151,44 @@ const stream = (name: string, title: string, schema: typeof ReadingStruct | type
   driver: readByDriver
 })
 
+const scan: Case = {
+  name: "scan",
+  title: "scan of 200,000 rows to a Struct, against a stream",
+  unit: "row",
+  count: readingCount,
+  library: Effect.suspend(() =>
+    CqlStream.scan({ table: "effect_cassandra_bench.readings", schema: ReadingStruct }).pipe(
+      Stream.runFold(() => 0, (sum, reading) => sum + reading.value)
+    )
+  ),
+  driver: readByDriver
+}
+
+// -----------------------------------------------------------------------------
+// Write
+// -----------------------------------------------------------------------------
+
+const write = (name: string, title: string, rows: ReadonlyArray<Reading>): Case => ({
+  name,
+  title,
+  unit: "row",
+  count: rows.length,
+  library: Effect.suspend(() =>
+    Stream.run(
+      Stream.fromIterable(rows),
+      CqlStream.sink({ table: "effect_cassandra_bench.written", schema: ReadingStruct })
+    )
+  ),
+  driver: async (client) => {
+    const { totalExecuted } = await cassandra.concurrent.executeConcurrent(
+      client,
+      statements.writeReading,
+      rows.map(readingValues)
+    )
+    return totalExecuted
+  }
+})
+
 /** A fifth of a second or so: the shorter the blocks, the more alike are the two halves of a pair. */
 const queries = 6000
 
@@ -148,5 +198,8 @@ export const cases: ReadonlyArray<Case> = [
   insert("insert", "insert, 256 fibers", queries, byWorkers, insertUser),
   insert("insert-row", "the same, by cql.insert(row)", queries, byWorkers, insertRow),
   stream("stream-struct", "stream of 200,000 rows to a Struct", ReadingStruct),
-  stream("stream-class", "the same, to a Class", ReadingClass)
+  stream("stream-class", "the same, to a Class", ReadingClass),
+  scan,
+  write("write-clustered", "10,000 rows, a partition after the other", clustered(10_000)),
+  write("write-random", "10,000 rows in random order", scattered(10_000))
 ]

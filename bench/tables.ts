@@ -1,7 +1,7 @@
 /**
  * The tables that both sides read and write, and their rows: the same in every run.
  */
-import type cassandra from "cassandra-driver"
+import cassandra from "cassandra-driver"
 import { CqlType } from "effect-cassandra"
 import * as Schema from "effect/Schema"
 
@@ -49,15 +49,36 @@ const readingsOfSensor = 2000
 
 export const readingCount = sensors * readingsOfSensor
 
-type Row = ReadonlyArray<unknown>
+export type Reading = typeof ReadingStruct.Type
 
-const readingOf = (sensor: number, index: number): Row => [
+const readingOf = (sensor: number, index: number): Reading => ({
   sensor,
-  new Date(firstDay + index * 60_000),
-  `hall ${sensor % 8}`,
-  sensor + index / 1000,
-  sensor * readingsOfSensor + index
+  at: new Date(firstDay + index * 60_000),
+  place: `hall ${sensor % 8}`,
+  value: sensor + index / 1000,
+  sequence: BigInt(sensor * readingsOfSensor + index)
+})
+
+/** What the driver takes for a reading. */
+export const readingValues = ({ at, place, sensor, sequence, value }: Reading): Array<unknown> => [
+  sensor,
+  at,
+  place,
+  value,
+  cassandra.types.Long.fromString(String(sequence))
 ]
+
+/** Of a few hundred sensors: a partition after the other, or as they would come from all of them at once. */
+export const clustered = (count: number): ReadonlyArray<Reading> =>
+  Array.from({ length: count }, (_, index) => readingOf(Math.floor(index / 100), index % 100))
+
+export const scattered = (count: number): ReadonlyArray<Reading> => {
+  const partitions = 977
+  return Array.from(
+    { length: count },
+    (_, index) => readingOf((index * 409) % partitions, Math.floor(index / partitions))
+  )
+}
 
 const schema = [
   `CREATE KEYSPACE IF NOT EXISTS ${keyspace}
@@ -65,6 +86,8 @@ const schema = [
   `CREATE TABLE IF NOT EXISTS ${keyspace}.users (
     id uuid PRIMARY KEY, name text, age int, balance double, tags set<text>, joined timestamp)`,
   `CREATE TABLE IF NOT EXISTS ${keyspace}.readings (
+    sensor int, at timestamp, place text, value double, sequence bigint, PRIMARY KEY (sensor, at))`,
+  `CREATE TABLE IF NOT EXISTS ${keyspace}.written (
     sensor int, at timestamp, place text, value double, sequence bigint, PRIMARY KEY (sensor, at))`
 ]
 
@@ -72,7 +95,8 @@ const schema = [
 export const statements = {
   insertUser: `INSERT INTO ${keyspace}.users (id, name, age, balance, tags, joined) VALUES (?, ?, ?, ?, ?, ?)`,
   selectUser: `SELECT id, name, age, balance, tags, joined FROM ${keyspace}.users WHERE id = ?`,
-  selectReadings: `SELECT sensor, at, place, value, sequence FROM ${keyspace}.readings`
+  selectReadings: `SELECT sensor, at, place, value, sequence FROM ${keyspace}.readings`,
+  writeReading: `INSERT INTO ${keyspace}.written (sensor, at, place, value, sequence) VALUES (?, ?, ?, ?, ?)`
 }
 
 /** What the driver takes for a user: an array where the library takes a `Set`. */
@@ -103,7 +127,7 @@ const loadSensor = async (client: cassandra.Client, sensor: number): Promise<voi
   for (let from = 0; from < readingsOfSensor; from += batchSize) {
     const batch = Array.from({ length: batchSize }, (_, index) => ({
       query: insertReading,
-      params: readingOf(sensor, from + index) as Array<unknown>
+      params: readingValues(readingOf(sensor, from + index))
     }))
     await client.batch(batch, { prepare: true, logged: false })
   }

@@ -1,8 +1,8 @@
 /**
  * Packs the package as npm would publish it, and checks the tarball: its manifest with publint, and its types and its
- * code from a small project that installs it.
+ * code from a small project that installs it, and the command line.
  */
-import { execFileSync } from "node:child_process"
+import { execFileSync, spawnSync } from "node:child_process"
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -88,9 +88,28 @@ const checkConsumer = (): void => {
   if (printed !== "loaded") throw new Error(`the installed package printed: ${printed}`)
 }
 
+const command = join(folder, "node_modules", ".bin", "effect-cassandra")
+
+/** Of the installed package: says what it lacks, and runs when it is there. */
+const checkCommand = (): void => {
+  const without = spawnSync(command, ["--version"], { encoding: "utf8" })
+  if (without.status !== 1 || !/^.*npm install @effect\/platform-node\n$/.test(without.stderr)) {
+    throw new Error(`the command without @effect/platform-node: ${without.status}, ${without.stderr}`)
+  }
+  const platform = `@effect/platform-node@${manifest.devDependencies["@effect/platform-node"]}`
+  run("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline", platform], folder)
+  const version = run(command, ["--version"], folder).trim()
+  if (version !== `effect-cassandra v${manifest.version}`) throw new Error(`the command's version: ${version}`)
+  for (const name of ["count", "export", "import"]) {
+    const help = run(command, [name, "--help"], folder)
+    if (!help.includes(`effect-cassandra ${name} [flags] <table>`)) throw new Error(`the help of ${name}: ${help}`)
+  }
+}
+
 try {
   const complaints = await checkManifest()
   checkConsumer()
+  checkCommand()
   if (complaints > 0) throw new Error(`publint has ${complaints} complaints`)
   console.log("the package is as it should be")
 } finally {

@@ -655,12 +655,12 @@ const makeCluster = Effect.fnUntraced(function*(
       return main.client.policy.localDataCenter ?? ""
     },
     nodes: Effect.sync(() => main.client.raw.hosts.values().map((host) => describeNode(host, main))),
-    keyspaces: Effect.map(ask(core, KeyspaceRow, selectKeyspaces, []), (rows) => rows.map(describeKeyspace)),
+    keyspaces: Effect.map(Run.systemRows(core, KeyspaceRow, selectKeyspaces, []), (rows) => rows.map(describeKeyspace)),
     tables: (keyspace) =>
-      Effect.map(ask(core, TableRow, selectTables, [keyspace]), (rows) => rows.map((row) => row.table_name)),
+      Effect.map(Run.systemRows(core, TableRow, selectTables, [keyspace]), (rows) => rows.map((row) => row.table_name)),
     table: (keyspace, table) =>
       Effect.map(
-        ask(core, ColumnRow, selectColumns, [keyspace, table]),
+        Run.systemRows(core, ColumnRow, selectColumns, [keyspace, table]),
         (rows) => describeTable(keyspace, table, rows)
       ),
     use: (f) =>
@@ -727,17 +727,6 @@ const ColumnRow = Schema.Struct({
   kind: Schema.Literals(["partition_key", "clustering", "static", "regular"]),
   position: Schema.Int
 })
-
-const ask = <S extends Schema.Constraint>(
-  core: Core,
-  schema: S,
-  text: string,
-  values: ReadonlyArray<unknown>
-): Effect.Effect<ReadonlyArray<S["Type"]>, CqlError> =>
-  Run.allRows<S["Type"]>(core, { text, values, schema, names: undefined }, core.settings).pipe(
-    // These tables are the server's: rows of another shape are a defect of ours.
-    Effect.catchTag("SchemaError", Effect.die)
-  )
 
 const describeKeyspace = (row: typeof KeyspaceRow.Type): Cluster.Keyspace => ({
   name: row.keyspace_name,

@@ -401,7 +401,8 @@ export class ClientTimeout extends ofReason<ClientTimeout>()("ClientTimeout", {
 }) {}
 
 /**
- * More requests are in flight and waiting than this client takes on. Nothing was sent.
+ * More requests are in flight and waiting than this client takes on, or than would be answered in the `timeout` of this
+ * one, at the pace at which the cluster answers now. Nothing was sent.
  *
  * **Details**
  *

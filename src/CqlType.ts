@@ -38,10 +38,13 @@
  * @stability unstable
  * @since 0.1.0
  */
+import * as BigDecimal from "effect/BigDecimal"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { isDateInRange, isFloat, parseDate, parseInet, parseTime } from "./internal/codec/text.ts"
+import * as SchemaIssue from "effect/SchemaIssue"
+import * as SchemaTransformation from "effect/SchemaTransformation"
+import { formatDecimal, isDateInRange, isFloat, parseDate, parseInet, parseTime } from "./internal/codec/text.ts"
 import * as TimeUuids from "./internal/timeuuid.ts"
 
 /**
@@ -293,12 +296,25 @@ export const Double: Schema.Number = Schema.Number.annotate({ cqlType: "double" 
  *
  * **Details**
  *
- * The scale is kept as it was written: `1.50` stays apart from `1.5`, though they are equal. JSON does not keep it.
+ * The scale is kept as it was written: `1.50` stays apart from `1.5`, though they are equal. JSON made by
+ * `Schema.toCodecJson` keeps it too.
  *
  * @category numbers
  * @since 0.1.0
  */
-export const Decimal: Schema.BigDecimal = Schema.BigDecimal.annotate({ cqlType: "decimal" })
+export const Decimal: Schema.BigDecimal = Schema.BigDecimal.annotate({
+  cqlType: "decimal",
+  toCodecJson: () => Schema.link<BigDecimal.BigDecimal>()(Schema.String, decimalFromText)
+})
+
+const decimalFromText = SchemaTransformation.transformEffect<BigDecimal.BigDecimal, string>({
+  decode: (text) =>
+    Option.match(BigDecimal.fromString(text), {
+      onNone: () => Effect.fail(new SchemaIssue.InvalidValue({ message: "Expected a decimal number" })),
+      onSome: Effect.succeed
+    }),
+  encode: (decimal) => Effect.succeed(formatDecimal(decimal))
+})
 
 // -----------------------------------------------------------------------------
 // Other single values

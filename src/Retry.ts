@@ -23,6 +23,7 @@
  * | `WriteTimeout` | never | later, but never a counter | the write may have happened, and may still |
  * | `CasWriteUnknown` | never | never | only a read at a serial consistency tells what has happened |
  * | `NoHostAvailable` | later | later | nothing was sent, and a connection that was cut is soon back |
+ * | `AdmissionRefused`, `CircuitOpen`, `ClientTimeout` of `queue` | never | never | more attempts would be more load |
  * | all others | never | never | the same statement would fail the same way |
  *
  * "Later" is after the delay of the schedule. Each further attempt goes to a node that was not tried, while there is one,
@@ -75,8 +76,12 @@ export const none: Policy = Internal.none
  *
  * **Gotchas**
  *
- * A decision to retry what is not idempotent executes it twice. With `timestamps: "server"` a write that is repeated can
- * overtake a later one, for each attempt then has a time of its own.
+ * A decision to retry what is not idempotent executes it twice. With `timestamps: "server"` each attempt of a write has a
+ * time of its own, and a repeated one can overtake a later write: there no write counts as idempotent by its text, and one
+ * that is said to be is repeated.
+ *
+ * A policy is not asked about what was refused or ran out of time before anything was sent: `AdmissionRefused`,
+ * `CircuitOpen`, and `ClientTimeout` of `queue`.
  *
  * **Example** (Fewer attempts, further apart, and none when the server is overloaded)
  *

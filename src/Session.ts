@@ -135,7 +135,8 @@ export declare namespace Session {
   export interface Defaults extends Statement.Options {
     /**
      * Who stamps writes: `"client"`, the default, by one clock of this process, so that an attempt that is repeated
-     * cannot overtake a later write; or `"server"`, each coordinator by its own.
+     * cannot overtake a later write; or `"server"`, each coordinator by its own. Then it could, so that writes are
+     * repeated only when they are said to be idempotent.
      */
     readonly timestamps?: "client" | "server" | undefined
     /**

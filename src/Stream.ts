@@ -19,12 +19,15 @@ import type { Cluster } from "./Cluster.ts"
 import type { CqlError } from "./CqlError.ts"
 import * as Errors from "./CqlError.ts"
 import * as Check from "./internal/check.ts"
+import * as Checkpoints from "./internal/checkpoint.ts"
 import * as Names from "./internal/cql/names.ts"
 import * as Fragments from "./internal/fragments.ts"
 import * as PageStates from "./internal/pageState.ts"
 import * as Run from "./internal/run.ts"
 import * as Scan from "./internal/scan.ts"
+import type { Settings } from "./internal/settings.ts"
 import { CurrentOptions } from "./internal/statement.ts"
+import { isFragment } from "./internal/template.ts"
 import * as Write from "./internal/write.ts"
 import { Session } from "./Session.ts"
 import type { Fragment, Page, Row, Statement } from "./Statement.ts"
@@ -103,7 +106,10 @@ export interface ScanOptions {
   readonly concurrency?: number | undefined
   /** Whether rows come in the order of their tokens. By default as they arrive: then nobody waits for a slow range. */
   readonly ordered?: boolean | undefined
-  /** Token ranges in all, at least. By default as many as the size of the table suggests. */
+  /**
+   * Token ranges in all, at least, where tokens are numbers. By default as many as the size of the table suggests. With
+   * `ByteOrderedPartitioner` there are as many as the cluster has tokens.
+   */
   readonly ranges?: number | undefined
   /** The `checkpoint` of a page: what was read before it is left out. By default the whole table is read. */
   readonly from?: string | undefined
@@ -134,7 +140,8 @@ export interface ScanPage<out A> {
  * **Details**
  *
  * The options of statements around it hold for its pages: `pageSize`, `consistency`, `timeout` (of a page), `retry`. Each
- * range has at most two pages in memory. Rows of one partition come together and in their order.
+ * range has at most two pages in memory. Rows of one partition come together and in their order. A `streamTimeout` holds for
+ * each range.
  *
  * **Gotchas**
  *
@@ -203,6 +210,81 @@ export const scanPages: {
   scanned(options) as Stream.Stream<never, CqlError, Session>
 
 /**
+ * How the tables of a keyspace are read.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ScanKeyspaceOptions {
+  /** As CQL names it. By default the session's. */
+  readonly keyspace?: string | undefined
+  /** Token ranges that are read at a time, of one table. By default 4. */
+  readonly concurrency?: number | undefined
+  /** Whether rows of a table come in the order of their tokens. By default as they arrive. */
+  readonly ordered?: boolean | undefined
+  /** The `checkpoint` of a page: what was read before it is left out. By default all tables are read. */
+  readonly from?: string | undefined
+}
+
+/**
+ * A page of a keyspace: rows of one token range of one table.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface KeyspacePage extends ScanPage<Row> {
+  /** Its name, without quotes. */
+  readonly table: string
+}
+
+/**
+ * Every row of every table of a keyspace: one table after another by their names, each as `scanPages` reads it.
+ *
+ * **Details**
+ *
+ * `rangesDone` and `ranges` are those of the table. Tables are those that there are when it begins; of those that are
+ * dropped before their turn it fails.
+ *
+ * **Example** (How many rows each table has)
+ *
+ * ```ts
+ * import * as Stream from "effect/Stream"
+ * import { CqlStream } from "effect-cassandra"
+ *
+ * const counts = CqlStream.scanKeyspace({ keyspace: "shop" }).pipe(
+ *   Stream.runFold(
+ *     () => new Map<string, number>(),
+ *     (counts, { rows, table }) => counts.set(table, (counts.get(table) ?? 0) + rows.length)
+ *   )
+ * )
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const scanKeyspace = (
+  { concurrency, from, keyspace, ordered }: ScanKeyspaceOptions = {}
+): Stream.Stream<KeyspacePage, CqlError, Session> =>
+  onSession(
+    () => [keyspaceCheck(keyspace), Check.text("from", from)],
+    (session) =>
+      Effect.map(placeIn(session, keyspace, from), ({ checkpoint, keyspace, tables }) => {
+        const pagesOf = (table: string, index: number): Stream.Stream<KeyspacePage, CqlError, Session> => {
+          const name = `${Names.quote(keyspace)}.${Names.quote(table)}`
+          const own = index === 0 ? checkpoint : undefined
+          return Stream.map(scanPages({ table: name, concurrency, ordered, from: own }), (page) => ({
+            ...page,
+            table,
+            checkpoint: page.checkpoint === undefined
+              ? undefined
+              : Checkpoints.keepPlace(keyspace, { table, checkpoint: page.checkpoint })
+          }))
+        }
+        return Stream.flatMap(Stream.fromIterable(tables.map(pagesOf)), (pages) => pages)
+      })
+  ) as Stream.Stream<KeyspacePage, CqlError, Session>
+
+/**
  * How many rows a table has, or as many as fulfil `where`: counted by the servers, a token range at a time.
  *
  * @category constructors
@@ -211,11 +293,19 @@ export const scanPages: {
 export const count = (
   options: Omit<ScanOptions, "columns" | "from" | "ordered">
 ): Effect.Effect<bigint, CqlError, Session> =>
+  Stream.runFold(countPages(options), () => 0n, (sum, { rows }) => rows.reduce((sum, row) => sum + row.count, sum))
+
+/**
+ * What `count` adds up: a row for each token range.
+ *
+ * @internal
+ */
+export const countPages = (
+  options: Omit<ScanOptions, "columns" | "from" | "ordered">
+): Stream.Stream<ScanPage<Counted>, CqlError, Session> =>
   scanned({ ...options, schema: Counted }, "count(*) AS count").pipe(
-    Stream.runFold(() => 0n, (sum, { rows }) =>
-      (rows as ReadonlyArray<Counted>).reduce((sum, row) => sum + row.count, sum)),
-    Effect.catchTag("SchemaError", Effect.die)
-  )
+    Stream.catchTag("SchemaError", Stream.die)
+  ) as Stream.Stream<ScanPage<Counted>, CqlError, Session>
 
 /**
  * The rows of a statement for each key of a stream, many statements at a time.
@@ -224,6 +314,11 @@ export const count = (
  *
  * Rows come in the order of their keys, or, with `ordered: false`, as they arrive. At most `concurrency` (32 by default)
  * statements are under way.
+ *
+ * **Gotchas**
+ *
+ * The rows of one key are collected, up to the statement's `maxRows`. Where a key has more than fit in memory,
+ * `Stream.flatMap(keys, (key) => statementOf(key).stream)` reads them page by page.
  *
  * **Example** (The users of a list of ids)
  *
@@ -319,7 +414,7 @@ export interface WriteOptions {
    * Statements in flight at a time, at the most: fewer when more of them only wait for the cluster. By default 64.
    */
   readonly concurrency?: number | undefined
-  /** Rows of one partition that are sent as one batch. By default 50. */
+  /** Rows of one partition that are sent as one batch. By default 100. */
   readonly maxBatchRows?: number | undefined
   /** Bytes of a batch, of the values that are bound. By default 4,096, for a server warns of 5,120. */
   readonly maxBatchBytes?: number | undefined
@@ -337,11 +432,14 @@ export interface WriteOptions {
  * out as they are written, and not in the order in which they came in.
  *
  * A row that cannot be written, after all attempts, ends the stream with `NotWritten`; with `onFailure` it is given there
- * and the others are written. What was in flight when a stream ends early may be written or not.
+ * and the others are written. A batch that the server refuses is sent again row by row, so that one wrong row costs no
+ * other. What was in flight when a stream ends early may be written or not. What the session refuses because too much is
+ * in flight waits for as long as a statement may take.
  *
  * **Gotchas**
  *
- * With `timestamps: "server"` writes of one partition go one after another. Rows of a `USING TIMESTAMP` of their own are
+ * With `timestamps: "server"` writes of one partition go one after another. Counters are refused: nothing can be inserted
+ * into them. Rows of a `USING TIMESTAMP` of their own are
  * written by a statement and not by this.
  *
  * **Example** (Copying, and going on after what is refused)
@@ -443,7 +541,8 @@ export const toCursor = (pageState: string, key: Redacted.Redacted): string =>
  *
  * **Details**
  *
- * The first key is the one that is signed with now, the others are those before it: so that keys can rotate.
+ * The first key is the one that is signed with now, the others are those before it: so that keys can rotate. A key that
+ * is empty, as one of a variable that is not set, would let anybody sign: it is refused with `InvalidConfig`.
  *
  * @category page states
  * @since 0.1.0
@@ -453,11 +552,20 @@ export const fromCursor = (
   keys: ReadonlyArray<Redacted.Redacted>
 ): Effect.Effect<string, CqlError> =>
   Effect.suspend(() => {
+    const problem = Check.problem([keysCheck(keys)])
+    if (problem !== undefined) return Effect.fail(problem)
     const pageState = PageStates.verify(cursor, keys.map(Redacted.value))
     return typeof pageState === "string" ? Effect.succeed(pageState) : Effect.fail(Errors.make({ reason: pageState }))
   })
 
 // internal
+
+const keysCheck = (keys: ReadonlyArray<Redacted.Redacted>): Check.Check => ({
+  field: "keys",
+  expected: "one Redacted text or more, and none that is empty",
+  holds: keys.length > 0 &&
+    keys.every((key) => Redacted.isRedacted(key) && Check.text("key", Redacted.value(key)).holds)
+})
 
 const nonEmpty = <A, E, R>(arrays: Stream.Stream<ReadonlyArray<A>, E, R>): Stream.Stream<A, E, R> =>
   Stream.flattenArray(Stream.filter(arrays, Arr.isReadonlyArrayNonEmpty))
@@ -467,18 +575,36 @@ type AnyWrite = WriteOptions & {
   readonly onFailure?: ((failure: NotWritten<never>) => Effect.Effect<void, unknown, unknown>) | undefined
 }
 
+/**
+ * The session of the context, and the settings that the options of statements around it make.
+ *
+ * @internal
+ */
+export const sessionFor = (
+  checks: () => ReadonlyArray<Check.Check>
+): Effect.Effect<readonly [session: Session["Service"], settings: Settings], CqlError, Session> =>
+  Effect.withFiber((fiber) =>
+    Effect.gen(function*() {
+      yield* Check.all(checks())
+      const session = yield* Session
+      const settings = session.core.settingsFor(fiber.getRef(CurrentOptions), [])
+      return "reason" in settings ? yield* Effect.fail(settings) : [session, settings] as const
+    })
+  )
+
+const onSession = <A>(
+  checks: () => ReadonlyArray<Check.Check>,
+  run: (session: Session["Service"], settings: Settings) => Effect.Effect<Stream.Stream<A, unknown, unknown>, CqlError>
+): Stream.Stream<A, unknown, unknown> =>
+  Stream.unwrap(Effect.flatMap(sessionFor(checks), ([session, settings]) => run(session, settings)))
+
 const writtenRows = (
   options: AnyWrite,
   rows: Stream.Stream<unknown, unknown, unknown>
 ): Stream.Stream<ReadonlyArray<unknown>, unknown, unknown> =>
-  Stream.unwrap(Effect.withFiber((fiber) =>
-    Effect.gen(function*() {
-      yield* Check.all(writeChecks(options))
-      const session = yield* Session
-      const settings = session.core.settingsFor(fiber.getRef(CurrentOptions), [])
-      if ("reason" in settings) return yield* Effect.fail(settings)
-      const { concurrency = 64, maxBatchBytes = 4096, maxBatchRows = 50, onFailure } = options
-      const target = yield* targetOf(session, options)
+  onSession(() => writeChecks(options), (session, settings) =>
+    Effect.map(targetOf(session, options), (target) => {
+      const { concurrency = 64, maxBatchBytes = 4096, maxBatchRows = 100, onFailure } = options
       const limits = { concurrency, maxBatchBytes, maxBatchRows }
       return Stream.mapEffect(Write.write(session.core, settings, target, limits, rows), ({ error, rows }) => {
         if (error === undefined) return Effect.succeed(rows)
@@ -487,8 +613,7 @@ const writtenRows = (
           ? Effect.fail(failure)
           : Effect.as(onFailure(failure as NotWritten<never>), noRows)
       })
-    })
-  ))
+    }))
 
 const noRows: ReadonlyArray<unknown> = []
 
@@ -506,11 +631,13 @@ const targetOf = Effect.fnUntraced(function*(
   session: Session["Service"],
   { schema, table, ttl }: AnyWrite
 ): Effect.fn.Return<Write.Target, CqlError> {
-  const { clusteringKey, keyspace, name } = yield* tableOf(session, table)
+  const { clusteringKey, columns, keyspace, name } = yield* tableOf(session, table)
+  if (columns.some(({ type }) => type === "counter")) return yield* Effect.fail(Run.refusal(table, noCounters))
   return {
     insertInto: `INSERT INTO ${Names.quote(keyspace)}.${Names.quote(name)}`,
     using: ttl === undefined ? undefined : Fragments.using({ ttl }),
     clusteringKey,
+    staticColumns: columns.filter(({ kind }) => kind === "static").map(({ name }) => name),
     texts: new Map(),
     toRow: schema === undefined
       ? (row) => Fragments.insert(row as object)
@@ -518,13 +645,17 @@ const targetOf = Effect.fnUntraced(function*(
   }
 })
 
-const tableCheck = (table: string): Check.Check => ({
+const noCounters = "counters cannot be inserted, only added to: write an UPDATE for each row"
+
+/** @internal */
+export const tableCheck = (table: string): Check.Check => ({
   field: "table",
   expected: "the name of a table, as CQL writes it",
   holds: Names.parse(table) !== undefined
 })
 
-const tableOf = Effect.fnUntraced(function*(
+/** @internal */
+export const tableOf = Effect.fnUntraced(function*(
   { cluster, keyspace: own }: Session["Service"],
   table: string
 ): Effect.fn.Return<Cluster.Table, CqlError> {
@@ -534,6 +665,42 @@ const tableOf = Effect.fnUntraced(function*(
   if (Option.isSome(found)) return found.value
   return yield* Effect.fail(Run.refusal(table, `table ${keyspace}.${name} does not exist`))
 })
+
+const keyspaceCheck = (keyspace: string | undefined): Check.Check => ({
+  field: "keyspace",
+  expected: "the name of a keyspace, as CQL writes it",
+  holds: keyspace === undefined || Names.parse(keyspace)?.keyspace === undefined && Names.parse(keyspace) !== undefined
+})
+
+/** Where the scan of a keyspace begins: in the first of these tables, at its checkpoint if there is one. */
+interface Place {
+  readonly keyspace: string
+  readonly tables: ReadonlyArray<string>
+  readonly checkpoint: string | undefined
+}
+
+const placeIn = Effect.fnUntraced(function*(
+  { cluster, keyspace: own }: Session["Service"],
+  named: string | undefined,
+  from: string | undefined
+): Effect.fn.Return<Place, CqlError> {
+  const keyspace = named === undefined ? own : Names.parse(named)!.name
+  if (keyspace === undefined) return yield* Effect.fail(Run.refusal("", "no keyspace has been specified"))
+  const names = yield* cluster.tables(keyspace)
+  const all = names.toSorted()
+  if (all.length === 0) yield* existing(cluster, keyspace)
+  if (from === undefined) return { keyspace, tables: all, checkpoint: undefined }
+  const place = Checkpoints.readPlace(from, keyspace)
+  if ("_tag" in place) return yield* Effect.fail(Errors.make({ reason: place }))
+  const { checkpoint, table } = place
+  return { keyspace, tables: [table, ...all.filter((name) => name > table)], checkpoint }
+})
+
+const existing = (cluster: Cluster["Service"], keyspace: string): Effect.Effect<void, CqlError> =>
+  Effect.flatMap(cluster.keyspaces, (all) =>
+    all.some(({ name }) => name === keyspace)
+      ? Effect.void
+      : Effect.fail(Run.refusal("", `keyspace ${keyspace} does not exist`)))
 
 type AnyScan = ScanOptions & { readonly schema?: Schema.Constraint | undefined }
 
@@ -547,20 +714,20 @@ const scanned = (
   options: AnyScan,
   selected?: string
 ): Stream.Stream<ScanPage<unknown>, CqlError | Schema.SchemaError, Session> =>
-  Stream.unwrap(Effect.withFiber((fiber) =>
-    Effect.gen(function*() {
-      yield* Check.all(scanChecks(options))
-      const session = yield* Session
-      const settings = session.core.settingsFor(fiber.getRef(CurrentOptions), [])
-      if ("reason" in settings) return yield* Effect.fail(settings)
-      const source = yield* sourceOf(session, options, selected)
-      const { concurrency = 4, from, ordered = false, ranges } = options
-      return Scan.pages(session.core, source, settings, { concurrency, from, ordered, ranges })
-    })
-  ))
+  onSession(
+    () => scanChecks(options),
+    (session, settings) =>
+      Effect.map(sourceOf(session, options, selected), (source) => {
+        const { concurrency = 4, from, ordered = false, ranges } = options
+        return Scan.pages(session.core, source, settings, { concurrency, from, ordered, ranges })
+      })
+  ) as Stream.Stream<ScanPage<unknown>, CqlError | Schema.SchemaError, Session>
 
-const scanChecks = ({ columns, concurrency, from, ordered, ranges, table }: AnyScan): ReadonlyArray<Check.Check> => [
+const scanChecks = (
+  { columns, concurrency, from, ordered, ranges, table, where }: AnyScan
+): ReadonlyArray<Check.Check> => [
   tableCheck(table),
+  { field: "where", expected: "a condition that cql has made", holds: where === undefined || isFragment(where) },
   { field: "columns", expected: "one name or more", holds: columns === undefined || columns.length > 0 },
   Check.whole("concurrency", concurrency, 1, 1024),
   Check.boolean("ordered", ordered),
@@ -568,7 +735,12 @@ const scanChecks = ({ columns, concurrency, from, ordered, ranges, table }: AnyS
   Check.text("from", from)
 ]
 
-const sourceOf = Effect.fnUntraced(function*(
+/**
+ * What is read of a table; `selected` is the text of it, where it is not that of the schema or of the columns.
+ *
+ * @internal
+ */
+export const sourceOf = Effect.fnUntraced(function*(
   session: Session["Service"],
   { columns, schema, table, where }: AnyScan,
   selected: string | undefined

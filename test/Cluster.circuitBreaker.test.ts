@@ -263,6 +263,9 @@ const failures: Readonly<Record<string, Reply.Reply>> = {
   Unavailable: Reply.unavailable({ required: 2, alive: 1 }),
   ReadTimeout: Reply.readTimeout(acknowledged),
   WriteTimeout: Reply.writeTimeout(acknowledged),
+  CasWriteUnknown: Reply.writeTimeout({ ...acknowledged, writeType: "CAS" }),
+  ReadFailure: Reply.readFailure({ ...acknowledged, failures: 1 }),
+  WriteFailure: Reply.writeFailure({ ...acknowledged, failures: 1 }),
   ConnectionError: Reply.close
 }
 
@@ -407,6 +410,49 @@ describe("a failure", () => {
       yield* Scope.close(scope, Exit.void)
       yield* times(5, reasonOf("SessionClosed")(closed.cql`SELECT good`))
       yield* open.cql`SELECT good`
+    }))
+})
+
+describe("what is of no matter to it, and passes while it is open", () => {
+  it.effect("is what is asked of one node", () =>
+    Effect.gen(function*() {
+      const { bad, cql, good, refused, server } = yield* opened(fragile)
+      const pinned = { node: server.hostId }
+      yield* times(3, reasonOf("Overloaded")(cql`SELECT bad`.pipe(withOptions(pinned))))
+      yield* times(3, reasonOf("NoHostAvailable")(cql`SELECT good`.pipe(withOptions({ node: "10.9.9.9:9042" }))))
+      yield* times(3, reasonOf("Overloaded")(Statement.batch([cql`SELECT bad`]).pipe(withOptions(pinned))))
+      yield* good
+      yield* bad
+      yield* refused
+      yield* cql`SELECT good`.pipe(withOptions(pinned))
+      yield* Statement.batch([cql`SELECT good`]).pipe(withOptions(pinned))
+      yield* Stream.runDrain(cql`SELECT good`.pipe(withOptions(pinned)).stream)
+      // Nor does it close it.
+      yield* refused
+    }))
+
+  it.live("is what is asked before there is a connection", () =>
+    Effect.gen(function*() {
+      const server = yield* ScriptedServer.make()
+      server.on("SELECT good", one)
+      yield* server.refuse
+      const session = yield* connect(server, {
+        circuitBreaker: fragile,
+        retry: CqlRetry.none,
+        connectInBackground: true,
+        connectSchedule: Schedule.spaced("5 millis")
+      })
+      const good = session.cql`SELECT good`
+      yield* times(
+        5,
+        Effect.map(Effect.flip(good), (error) => {
+          assert.isTrue(error._tag === "CqlError")
+          assert.notStrictEqual((error as CqlError).reason._tag, "CircuitOpen")
+        })
+      )
+      yield* server.accept
+      yield* Effect.repeat(Effect.yieldNow, { until: () => session.core.shared.notConnected === undefined })
+      yield* good
     }))
 })
 

@@ -13,14 +13,13 @@ import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
-import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import * as Errors from "../src/CqlError.ts"
 import type { Session } from "../src/index.ts"
 import { CqlError, CqlRetry, CqlStream, Statement } from "../src/index.ts"
 import * as Reply from "./support/Reply.ts"
-import { connect, hold, reasonOf, untilNode } from "./support/scripted.ts"
+import { connect, hold, openOn, reasonOf, untilNode } from "./support/scripted.ts"
 import * as ScriptedServer from "./support/ScriptedServer.ts"
 import * as TcpListener from "./support/TcpListener.ts"
 
@@ -45,23 +44,11 @@ const enoughConnections = 8
 
 /** A session whose nodes are connected again at once, and that the test can close. */
 const opened = Effect.fnUntraced(function*(nodes: number, options?: Session.Options) {
-  const servers = yield* makeCluster(nodes)
-  const scope = yield* Scope.fork(yield* Effect.scope)
-  const session = yield* Scope.provide(
-    connect(servers, {
-      shutdownTimeout: "20 millis",
-      reconnectDelay: { base: "1 millis", max: "1 millis" },
-      ...options
-    }),
-    scope
-  )
-  return {
-    servers,
-    session,
-    cql: session.cql,
-    admission: session.core.shared.admission,
-    close: Scope.close(scope, Exit.void)
-  }
+  return yield* openOn(yield* makeCluster(nodes), {
+    shutdownTimeout: "20 millis",
+    reconnectDelay: { base: "1 millis", max: "1 millis" },
+    ...options
+  })
 })
 
 type Opened = Effect.Success<ReturnType<typeof opened>>
@@ -90,8 +77,14 @@ const errorOf = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<CqlErro
 /** Nothing is left of statements that are over: no place, nobody who waits for one, and nothing to close for. */
 const assertIdle = Effect.fnUntraced(function*({ admission, session }: Opened) {
   yield* Effect.yieldNow
+  // What a silent connection was asked is given up a turn later.
+  yield* Effect.yieldNow
   assert.deepStrictEqual([admission.inFlight, admission.queued, session.core.inFlight], [0, 0, 0])
 })
+
+/** Cuts all connections, and waits until no place is held for what may still be answered on one of them. */
+const untilCut = ({ admission, servers }: Opened) =>
+  Effect.andThen(servers.dropConnections, Effect.repeat(Effect.yieldNow, { until: () => admission.inFlight === 0 }))
 
 /** On a cluster of one node: what was sent before is there when this has been answered. */
 const ping = Effect.fnUntraced(function*({ cql, servers }: Opened) {
@@ -288,6 +281,8 @@ const tryOut = Effect.fnUntraced(function*(
   const clock = hurried()
   const statement: Effect.Effect<unknown, CqlError> = make(all.cql).pipe(withOptions({ idempotent }))
   const result = yield* Effect.result(clock.during(statement))
+  // A heartbeat was answered meanwhile: the place of what has no answer is held as long as there may be one.
+  if (reply === Reply.silence) yield* untilCut(all)
   yield* assertIdle(all)
   return { asked: seen(all.servers), pauses: clock.pauses, result }
 }, Effect.scoped)
@@ -1472,7 +1467,7 @@ describe("a further attempt", () => {
     Effect.gen(function*() {
       const all = yield* begun()
       yield* Fiber.interrupt(all.fiber)
-      assert.deepStrictEqual([all.admission.inFlight, all.session.core.inFlight], [1, 1])
+      assert.deepStrictEqual([all.admission.inFlight, all.session.core.inFlight], [1, 0])
       yield* all.held.answer()
       yield* ping(all)
       yield* assertIdle(all)
@@ -1590,5 +1585,162 @@ describe("500 statements that fail at once", () => {
       yield* Fiber.interrupt(fiber)
       yield* all.close
       yield* assertIdle(all)
+    }))
+})
+
+describe("a further attempt that was not made fails with what has failed before", () => {
+  const isIdempotent = { idempotent: true } as const
+
+  /** One attempt has failed, and while its statement pauses another one has the only place. */
+  const displaced = Effect.fnUntraced(function*(options: Session.Options, own: Statement.Options) {
+    const all = yield* opened(1, { maxInFlight: 1, ...options })
+    all.servers.on("INSERT a", overloaded)
+    const held = hold(all.servers, "SELECT held")
+    const clock = dozing()
+    const insert = all.cql`INSERT a`.pipe(withOptions({ ...isIdempotent, ...own }))
+    const fiber = yield* Effect.forkChild(errorOf(clock.during(insert)))
+    yield* clock.awaitPauses(1)
+    const other = yield* Effect.forkChild(all.cql`SELECT held`)
+    yield* held.awaitHeld(1)
+    clock.wakeAll()
+    const error = yield* Fiber.join(fiber)
+    yield* held.answer()
+    yield* Fiber.join(other)
+    yield* assertIdle(all)
+    return { all, error }
+  })
+
+  const assertOverloaded = ({ servers }: Opened, error: CqlError, match: ScriptedServer.Match = "INSERT a"): void => {
+    const node = addressOf(servers.nodes[0]!)
+    assert.strictEqual(error.reason._tag, "Overloaded")
+    assert.strictEqual(error.coordinator, node)
+    assert.deepStrictEqual(outcomesOf(error), [{ node, outcome: "Overloaded" }])
+    assert.lengthOf(servers.received(match), 1)
+  }
+
+  it.live("when it is refused, for nobody more may wait", () =>
+    Effect.gen(function*() {
+      const { all, error } = yield* displaced({ maxQueued: 0 }, {})
+      assertOverloaded(all, error)
+    }))
+
+  it.live("when its time has passed in the queue", () =>
+    Effect.gen(function*() {
+      const { all, error } = yield* displaced({}, { timeout: "300 millis" })
+      assertOverloaded(all, error)
+    }))
+
+  it.live("when its time has passed while the statement was prepared anew", () =>
+    Effect.gen(function*() {
+      const all = yield* opened(1)
+      all.servers.on("INSERT b ?", overloaded)
+      const clock = dozing()
+      const insert = all.cql`INSERT b ${"x"}`.pipe(withOptions({ ...isIdempotent, timeout: "300 millis" }))
+      const fiber = yield* Effect.forkChild(errorOf(clock.during(insert)))
+      yield* clock.awaitPauses(1)
+      all.servers.on("INSERT b ?", Reply.silence, ["prepare"])
+      all.session.core.shared.statements.schemaChanged(undefined)
+      clock.wakeAll()
+      assertOverloaded(all, yield* Fiber.join(fiber), "INSERT b ?")
+    }))
+
+  it.live("but what is refused, or waits too long, before its first attempt says so", () =>
+    Effect.gen(function*() {
+      const all = yield* opened(1, { maxInFlight: 1, maxQueued: 1 })
+      const held = hold(all.servers, "SELECT held")
+      const other = yield* Effect.forkChild(all.cql`SELECT held`)
+      yield* held.awaitHeld(1)
+      const waiting = yield* Effect.forkChild(
+        errorOf(all.cql`INSERT a`.pipe(withOptions({ ...isIdempotent, timeout: "100 millis" })))
+      )
+      yield* Effect.repeat(Effect.yieldNow, { until: () => all.admission.queued === 1 })
+      yield* reasonOf("AdmissionRefused")(all.cql`INSERT a`.pipe(withOptions(isIdempotent)))
+      const { attempts, reason } = yield* Fiber.join(waiting)
+      assert.deepInclude({ ...reason }, { _tag: "ClientTimeout", phase: "queue" })
+      assert.deepStrictEqual(attempts, [])
+      yield* held.answer()
+      yield* Fiber.join(other)
+    }))
+})
+
+describe("where the servers give the time of a write", () => {
+  const update = "UPDATE t SET a = 1 WHERE b = 2"
+
+  const updates = (cql: Cql) => cql`UPDATE t SET a = 1 WHERE b = 2`
+
+  const server = { timestamps: "server" } as const
+
+  interface TimeCase {
+    readonly name: string
+    readonly make: (cql: Cql) => Asked
+    readonly isRepeated: boolean
+    readonly options?: Session.Options
+  }
+
+  const batchOf = (cql: Cql, options: Statement.Options = {}) =>
+    Statement.batch([updates(cql).pipe(withOptions(options))])
+
+  const timeCases: ReadonlyArray<TimeCase> = [
+    { name: "a write that is only proved to be idempotent", make: updates, isRepeated: false },
+    {
+      name: "a write that says so",
+      make: (cql) => updates(cql).pipe(withOptions({ idempotent: true })),
+      isRepeated: true
+    },
+    { name: "a read", make: (cql) => cql`SELECT a FROM t`, isRepeated: true },
+    {
+      name: "a write with a time of its own",
+      make: (cql) => updates(cql).pipe(withOptions({ timestamp: 17 })),
+      isRepeated: true
+    },
+    { name: "a batch of what is only proved", make: (cql) => batchOf(cql), isRepeated: false },
+    { name: "a batch of what says so", make: (cql) => batchOf(cql, { idempotent: true }), isRepeated: true },
+    {
+      name: "a batch that says so",
+      make: (cql) => batchOf(cql).pipe(withOptions({ idempotent: true })),
+      isRepeated: true
+    },
+    {
+      name: "a batch with a time of its own",
+      make: (cql) => batchOf(cql).pipe(withOptions({ timestamp: 17 })),
+      isRepeated: true
+    }
+  ]
+
+  for (const { isRepeated, make, name } of timeCases) {
+    it.live(`${name} is ${isRepeated ? "" : "not "}repeated`, () =>
+      Effect.gen(function*() {
+        const all = yield* opened(1, server)
+        failFirst(all.servers, 1, overloaded)
+        const statement: Effect.Effect<unknown, CqlError> = make(all.cql)
+        const exit = yield* Effect.exit(hurried().during(statement))
+        assert.strictEqual(Exit.isSuccess(exit), isRepeated)
+        assert.lengthOf(seen(all.servers), isRepeated ? 2 : 1)
+      }))
+  }
+
+  it.live("by a region that says it of all, each of them is", () =>
+    Effect.gen(function*() {
+      for (const make of [updates, (cql: Cql) => batchOf(cql)]) {
+        const all = yield* opened(1, server)
+        failFirst(all.servers, 1, overloaded)
+        const statement: Effect.Effect<unknown, CqlError> = make(all.cql)
+        yield* hurried().during(statement.pipe(provideOptions({ idempotent: true })))
+        assert.lengthOf(seen(all.servers), 2)
+      }
+    }))
+
+  it.live("which the client gives by default, what is only proved is repeated with the one time", () =>
+    Effect.gen(function*() {
+      for (const make of [updates, (cql: Cql) => batchOf(cql)]) {
+        const all = yield* opened(1)
+        failFirst(all.servers, 1, overloaded)
+        const statement: Effect.Effect<unknown, CqlError> = make(all.cql)
+        yield* hurried().during(statement)
+        const [first, second] = seen(all.servers)
+        assert.include(first!.query, update)
+        assert.typeOf(first!.timestamp, "bigint")
+        assert.strictEqual(second!.timestamp, first!.timestamp)
+      }
     }))
 })

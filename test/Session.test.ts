@@ -139,21 +139,46 @@ describe("closing", () => {
       assert.deepInclude(reason, { _tag: "ConnectionError", written: true })
     }))
 
-  it.live("waits for a statement that was interrupted until the server has answered", () =>
+  it.live("does not wait for a statement that was interrupted, wherever it was", () =>
     Effect.gen(function*() {
       const server = yield* ScriptedServer.make()
-      const held = hold(server, "INSERT a")
+      server.on(/^SELECT/, Reply.silence)
+      server.on(/^INSERT b/, Reply.silence, ["prepare"])
+      const session = yield* openIn(server, { maxInFlight: 2, shutdownTimeout: "10 minutes" })
+      const { admission } = session.core.shared
+      const sent = yield* Effect.forkChild(session.cql`SELECT a`)
+      yield* server.awaitRequest("SELECT a")
+      const preparing = yield* Effect.forkChild(session.cql`INSERT b ${"x"}`)
+      yield* server.awaitRequest(/^INSERT b/, 1, ["prepare"])
+      const queued = yield* Effect.forkChild(session.cql`SELECT c`)
+      yield* Effect.repeat(Effect.yieldNow, { until: () => admission.queued === 1 })
+      assert.strictEqual(session.core.inFlight, 3)
+      yield* Fiber.interruptAll([sent, preparing, queued])
+      assert.deepStrictEqual([admission.inFlight, admission.queued, session.core.inFlight], [2, 0, 0])
+      yield* session.close
+      yield* Effect.repeat(Effect.yieldNow, { until: () => admission.inFlight === 0 })
+      assert.strictEqual(session.core.inFlight, 0)
+    }))
+
+  it.live("waits for the others when one was interrupted, whose late answer counts for none of them", () =>
+    Effect.gen(function*() {
+      const server = yield* ScriptedServer.make()
+      const interrupted = hold(server, "SELECT a")
+      const held = hold(server, "SELECT b")
       const session = yield* openIn(server)
-      const insert = yield* Effect.forkChild(session.cql`INSERT a`)
+      const first = yield* Effect.forkChild(session.cql`SELECT a`)
+      const second = yield* Effect.forkChild(session.cql`SELECT b`)
+      yield* interrupted.awaitHeld(1)
       yield* held.awaitHeld(1)
-      yield* Fiber.interrupt(insert)
+      yield* Fiber.interrupt(first)
       const closing = yield* startClosing(session)
-      // A connection more comes and goes: time enough for the server to see the first one go, if it did.
-      yield* Effect.scoped(connect(server))
-      yield* server.awaitConnections(1)
+      yield* interrupted.answer()
+      yield* Effect.repeat(Effect.yieldNow, { until: () => session.core.shared.admission.inFlight === 1 })
+      assert.strictEqual(session.core.inFlight, 1)
       assert.isUndefined(closing.pollUnsafe())
       yield* held.answer()
-      yield* Fiber.join(closing)
+      yield* Fiber.joinAll([second, closing])
+      assert.strictEqual(session.core.inFlight, 0)
     }))
 
   it.live("ends, and closes its sockets, with a server that is frozen", () =>

@@ -6,6 +6,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as References from "effect/References"
+import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Crypto from "node:crypto"
 import { inspect } from "node:util"
@@ -1002,4 +1003,65 @@ describe("a batch that is printed", () => {
     assert.deepStrictEqual([batch, literal("a"), {}, undefined].map(Statement.isBatch), [true, false, false, false])
     assert.isFalse(Statement.isStatement(batch))
   })
+})
+
+describe("a batch with a statement that says it is not idempotent", () => {
+  const overloaded = Reply.overloaded("busy")
+
+  const notIdempotent = ({ cql }: Session["Service"]) =>
+    Statement.batch([
+      cql`UPDATE t SET a = 1 WHERE b = 1`,
+      cql`UPDATE t SET a = 2 WHERE b = 2`.pipe(Statement.withOptions({ idempotent: false }))
+    ])
+
+  const retry = CqlRetry.make({ schedule: Schedule.recurs(3) })
+
+  /** How often it is asked where it has failed, and at how many nodes at a time where it takes long. */
+  const askedOf = Effect.fnUntraced(function*(
+    make: (session: Session["Service"]) => Effect.Effect<unknown, CqlError>,
+    options: Session.Options
+  ) {
+    const servers = yield* ScriptedServer.makeCluster({ nodes: 2, subnet: "127.0.58" })
+    const session = yield* connect(servers, { retry, shutdownTimeout: "20 millis", ...options })
+    const takeBack = servers.on(() => true, overloaded)
+    yield* reasonOf("Overloaded")(make(session))
+    takeBack()
+    const failing = servers.received(() => true).length
+    yield* servers.clearRequests
+    servers.on(() => true, Reply.silence)
+    const slow = make(session).pipe(
+      Statement.provideOptions({ hedge: { delay: "1 millis" }, timeout: "100 millis", retry: CqlRetry.none })
+    )
+    yield* reasonOf("ClientTimeout")(slow)
+    return { failing, hedged: servers.received(() => true).length }
+  })
+
+  it.live("is neither tried again nor hedged, though its session says that all are", () =>
+    Effect.gen(function*() {
+      const once = { failing: 1, hedged: 1 }
+      assert.deepStrictEqual(yield* askedOf(notIdempotent, { idempotent: true }), once)
+      const inRegion = (session: Session["Service"]) =>
+        notIdempotent(session).pipe(Statement.provideOptions({ idempotent: true }))
+      assert.deepStrictEqual(yield* askedOf(inRegion, {}), once)
+      assert.deepStrictEqual(yield* askedOf(notIdempotent, {}), once)
+    }))
+
+  it.live("is when the batch itself says that it is, as one of statements that say nothing", () =>
+    Effect.gen(function*() {
+      const often = { failing: 4, hedged: 2 }
+      const ofItself = (session: Session["Service"]) =>
+        notIdempotent(session).pipe(Statement.withOptions({ idempotent: true }))
+      assert.deepStrictEqual(yield* askedOf(ofItself, {}), often)
+      const plain = ({ cql }: Session["Service"]) => Statement.batch([cql`INSERT a`])
+      assert.deepStrictEqual(yield* askedOf(plain, { idempotent: true }), often)
+    }))
+
+  it.live("and one that itself says it is not, is not, whatever its session and its statements say", () =>
+    Effect.gen(function*() {
+      const never = ({ cql }: Session["Service"]) =>
+        Statement.batch([cql`INSERT a`.pipe(Statement.withOptions({ idempotent: true }))]).pipe(
+          Statement.withOptions({ idempotent: false })
+        )
+      assert.deepStrictEqual(yield* askedOf(never, { idempotent: true }), { failing: 1, hedged: 1 })
+    }))
 })

@@ -9,13 +9,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
-import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { vi } from "vitest"
 import type { Session } from "../src/index.ts"
 import { CqlError, CqlRetry, CqlStream, Statement } from "../src/index.ts"
 import * as Reply from "./support/Reply.ts"
-import { connect, reasonOf, untilNode } from "./support/scripted.ts"
+import { connect, openOn, reasonOf, untilNode } from "./support/scripted.ts"
 import * as ScriptedServer from "./support/ScriptedServer.ts"
 import * as TcpListener from "./support/TcpListener.ts"
 
@@ -39,15 +38,7 @@ type Node = ScriptedServer.ScriptedServer
 /** A session that hedges nothing by itself, whose nodes share a subnet of this file's own. */
 const opened = Effect.fnUntraced(function*(nodes: number, options?: Session.Options) {
   const servers = yield* ScriptedServer.makeCluster({ nodes, subnet: "127.0.90" })
-  const scope = yield* Scope.fork(yield* Effect.scope)
-  const session = yield* Scope.provide(connect(servers, { shutdownTimeout: forEver, ...options }), scope)
-  return {
-    servers,
-    session,
-    cql: session.cql,
-    admission: session.core.shared.admission,
-    close: Scope.close(scope, Exit.void)
-  }
+  return yield* openOn(servers, { shutdownTimeout: forEver, ...options })
 })
 
 type Opened = Effect.Success<ReturnType<typeof opened>>
@@ -123,10 +114,15 @@ const hedgedElsewhere = Effect.fnUntraced(function*(all: Opened, delay: Duration
 const loadOf = ({ admission, session }: Opened) => [admission.inFlight, admission.queued, session.core.inFlight]
 
 /** When those that have just ended have let go: whoever they resume goes on before that. */
-const assertLoad = Effect.fnUntraced(function*(all: Opened, inFlight: number, queued = 0) {
-  yield* Effect.yieldNow
-  assert.deepStrictEqual(loadOf(all), [inFlight, queued, inFlight + queued])
-})
+const assertLoad = Effect.fnUntraced(
+  function*(all: Opened, inFlight: number, queued = 0, underWay = inFlight + queued) {
+    yield* Effect.yieldNow
+    assert.deepStrictEqual(loadOf(all), [inFlight, queued, underWay])
+  }
+)
+
+/** Of a statement that is over, places at nodes that still work on it: nothing that a close would wait for. */
+const assertLeft = (all: Opened, places: number) => assertLoad(all, places, 0, 0)
 
 const untilIdle = (all: Opened) => until(() => loadOf(all).every((count) => count === 0))
 
@@ -209,7 +205,7 @@ describe("a statement whose node is slow", () => {
         yield* second.answer(reply(2))
         assert.deepStrictEqual(yield* Fiber.join(fiber), rows(2))
         // Its place is given back when it has answered: the server still works on it.
-        yield* assertLoad(all, 1)
+        yield* assertLeft(all, 1)
         yield* first.answer(reply(1))
         yield* untilIdle(all)
         yield* hedgedElsewhere(all)
@@ -222,7 +218,7 @@ describe("a statement whose node is slow", () => {
         const all = yield* askedTwice(3, make)
         yield* all.first.answer(reply(1))
         assert.deepStrictEqual(yield* Fiber.join(all.fiber), rows(1))
-        yield* assertLoad(all, 1)
+        yield* assertLeft(all, 1)
         yield* all.second.answer(reply(2))
         yield* untilIdle(all)
         yield* all.close
@@ -352,7 +348,7 @@ describe("a statement whose node is slow", () => {
           assert.lengthOf(new Set(kept.map(({ node }) => node)), expected)
           yield* kept[winner]!.answer(row(winner))
           assert.deepStrictEqual(yield* Fiber.join(fiber), [{ n: winner }])
-          yield* assertLoad(all, expected - 1)
+          yield* assertLeft(all, expected - 1)
           yield* Effect.forEach(kept, ({ answer }) => answer(row(9)))
           yield* untilIdle(all)
         }
@@ -510,7 +506,16 @@ describe("the failure of one", () => {
     "bootstrapping": Reply.bootstrapping("soon"),
     "unavailable": Reply.unavailable({ required: 2, alive: 1 }),
     "a read timeout": Reply.readTimeout({ received: 0, blockFor: 1 }),
+    "a write timeout": Reply.writeTimeout({ received: 0, blockFor: 1 }),
+    "a read failure": Reply.readFailure({ received: 0, blockFor: 1, failures: 1 }),
+    "a write failure": Reply.writeFailure({ received: 0, blockFor: 1, failures: 1 }),
+    "a failed TRUNCATE": Reply.truncateError("a node is down"),
+    "a failed function": Reply.functionFailure({ keyspace: "shop", functionName: "f", argumentTypes: [] }),
+    "a protocol error": Reply.protocolError("what?"),
+    "an answer that cannot be read": Reply.response(0x08, Buffer.from([0, 0, 0, 2, 0])),
+    "an answer of no known kind": Reply.response(0x7f, Buffer.from([0])),
     "a server error": Reply.serverError("broken"),
+    "an unknown code": Reply.error(0x7777, "news"),
     "a connection that is cut": Reply.close
   }
 
@@ -539,7 +544,7 @@ describe("the failure of one", () => {
           ["InvalidQuery", Reply.invalid("no such table")],
           ["CqlSyntaxError", Reply.syntax("line 1:0 no viable alternative")],
           ["Unauthorized", Reply.unauthorized("no")],
-          ["ReadFailure", Reply.readFailure({ received: 0, blockFor: 1, failures: 1 })]
+          ["AlreadyExists", Reply.alreadyExists({ keyspace: "shop" })]
         ] as const
         for (const [tag, reply] of final) {
           const all = yield* askedTwice(3)
@@ -549,7 +554,7 @@ describe("the failure of one", () => {
           assert.strictEqual(error.reason._tag, tag)
           assert.deepStrictEqual(outcomesOf(error), [[addressOf(failing.node), tag]])
           assert.strictEqual(error.coordinator, addressOf(failing.node))
-          yield* assertLoad(all, 1)
+          yield* assertLeft(all, 1)
           yield* other.answer(row(1))
           yield* untilIdle(all)
           assert.lengthOf(all.kept, 2)
@@ -773,7 +778,7 @@ describe("a node that has forgotten the statement", () => {
         assert.notStrictEqual(other!.node, prepare!.node)
         yield* other!.answer(reply)
         assert.deepStrictEqual(yield* Fiber.join(fiber), rows)
-        yield* assertLoad(all, 1)
+        yield* assertLeft(all, 1)
         yield* prepare!.answer(Reply.invalid("dropped"))
         yield* untilIdle(all)
         yield* all.close
@@ -789,7 +794,7 @@ describe("a statement that waits for two nodes", () => {
       Effect.gen(function*() {
         const all = yield* askedTwice(3, make)
         yield* Fiber.interrupt(all.fiber)
-        yield* assertLoad(all, 2)
+        yield* assertLeft(all, 2)
         yield* all.second.answer(row(2))
         yield* until(() => all.admission.inFlight === 1)
         yield* all.first.answer(overloaded)
@@ -831,19 +836,33 @@ describe("a statement that waits for two nodes", () => {
       yield* untilIdle(all)
     }))
 
-  it.live("is waited for by a session that closes, and so is the late answer of the other", () =>
+  it.live("is waited for by a session that closes, and the late answer of the other is not", () =>
     Effect.gen(function*() {
       const all = yield* askedTwice(3)
       const closing = yield* Effect.forkChild(all.close)
       yield* Effect.yieldNow
       yield* reasonOf("SessionClosed")(all.cql`SELECT n`)
-      yield* all.second.answer(row(2))
-      assert.deepStrictEqual(yield* Fiber.join(all.fiber), [{ n: 2 }])
       // A connection more comes and goes: time enough for the first ones to go, if they did.
       yield* Effect.scoped(connect(all.servers))
       assert.isUndefined(closing.pollUnsafe())
-      yield* all.first.answer(row(1))
+      yield* all.second.answer(row(2))
+      assert.deepStrictEqual(yield* Fiber.join(all.fiber), [{ n: 2 }])
+      // The first node never answers.
       yield* Fiber.join(closing)
+      yield* untilIdle(all)
+      yield* assertLoad(all, 0)
+    }))
+
+  it.live("and of which one fails for good while its session closes keeps the close no longer", () =>
+    Effect.gen(function*() {
+      const all = yield* askedTwice(3)
+      const closing = yield* Effect.forkChild(all.close)
+      yield* Effect.yieldNow
+      yield* all.second.answer(Reply.invalid("no such table"))
+      yield* reasonOf("InvalidQuery")(Fiber.join(all.fiber))
+      yield* Fiber.join(closing)
+      yield* untilIdle(all)
+      yield* assertLoad(all, 0)
     }))
 
   it.live("is hedged also while its session closes", () =>
@@ -857,7 +876,7 @@ describe("a statement that waits for two nodes", () => {
       const [, second] = yield* awaitKept(2)
       yield* second!.answer(row(2))
       assert.deepStrictEqual(yield* Fiber.join(fiber), [{ n: 2 }])
-      yield* first!.answer()
+      assert.notStrictEqual(second!.node, first!.node)
       yield* Fiber.join(closing)
     }))
 })
@@ -967,6 +986,22 @@ describe("a percentile", () => {
       for (const { answer } of yield* awaitKept(2)) yield* answer()
       yield* Fiber.join(fiber)
       yield* untilIdle(all)
+    }))
+
+  it.live("is not moved by batches that begin with that statement, however long they take", () =>
+    Effect.gen(function*() {
+      const all = yield* learned(100)
+      const { statements } = all.session.core.shared
+      const before = all.latencies.percentile(99.9)!
+      const added = vi.spyOn(statements.get(text).latencies, "add")
+      all.servers.on(asked, Reply.void, ["batch"])
+      const batch = Statement.batch([all.cql`SELECT n FROM t`]).pipe(
+        withOptions({ idempotent: true, hedge: { percentile } })
+      )
+      yield* Effect.forEach(numbered(100), () => batch)
+      assert.lengthOf(added.mock.calls, 0)
+      assert.strictEqual(all.latencies.percentile(99.9), before)
+      assert.isDefined(statements.get(text).latenciesOfBatches.percentile(99.9))
     }))
 
   it.live("is not measured where a delay is given", () =>

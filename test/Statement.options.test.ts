@@ -11,7 +11,7 @@ import * as Stream from "effect/Stream"
 import { cql, CqlRetry, Session, Statement } from "../src/index.ts"
 import * as Keyspace from "./support/keyspace.ts"
 import * as Reply from "./support/Reply.ts"
-import { connect, hold, optionsFor, reasonOf, untilNode } from "./support/scripted.ts"
+import { connect, hold, optionsFor, preparesUsers, reasonOf, untilNode } from "./support/scripted.ts"
 import * as ScriptedServer from "./support/ScriptedServer.ts"
 
 const numbered = (count: number) => Array.from({ length: count }, (_, index) => index)
@@ -840,12 +840,7 @@ const threeNodes = Effect.gen(function*() {
   // What a node has not prepared, it does not know.
   servers.on((query) => query !== "", Reply.void)
   servers.on("SELECT n", Reply.pages({ columns: numbers, pages: [[[1]], [[2]], [[3]]] }))
-  servers.prepared(/^INSERT/, {
-    params: [{ name: "id", type: "text" }],
-    partitionKeys: [0],
-    keyspace: "shop",
-    table: "users"
-  })
+  preparesUsers(servers)
   return servers
 })
 

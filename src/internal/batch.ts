@@ -27,6 +27,8 @@ export interface BatchQuery {
   readonly type: BatchType
   readonly queries: ReadonlyArray<Query>
   readonly schema: Schema.Constraint | undefined
+  /** What it says of itself. */
+  readonly idempotent?: boolean | undefined
   /** As errors show it. */
   readonly text: string
   /** Known, and not to be looked for. */
@@ -136,10 +138,12 @@ export class BatchOperation<A, E = never> extends Operation<A, E> {
   }
 
   protected isIdempotent(): boolean {
-    const { idempotent } = this.settings
-    return !this.hasCondition() &&
-      (idempotent ??
-        this.items.every(({ prepared, query, statement }) => query.idempotent ?? statement.isIdempotent(prepared)))
+    if (this.hasCondition()) return false
+    if (this.batch.idempotent !== undefined) return this.batch.idempotent
+    // What an item says of itself is nearer than what a session or a region says of all.
+    if (this.items.some(({ query }) => query.idempotent === false)) return false
+    return this.settings.idempotent ??
+      this.items.every(({ prepared, query, statement }) => query.idempotent ?? this.isProved(statement, prepared))
   }
 
   protected hasCondition(): boolean {
@@ -155,7 +159,7 @@ export class BatchOperation<A, E = never> extends Operation<A, E> {
   }
 
   get latencies(): Latencies | undefined {
-    return this.settings.hedge?.percentile === undefined ? undefined : this.items[0]!.statement.latencies
+    return this.settings.hedge?.percentile === undefined ? undefined : this.items[0]!.statement.latenciesOfBatches
   }
 
   protected repeat(limits: Limits, resume: Resume<A, E>): BatchOperation<A, E> {

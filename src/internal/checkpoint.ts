@@ -1,66 +1,68 @@
 /**
- * What is left of a scan, as text: the token ranges, and of what they are.
+ * What is left of a scan, as text: the token ranges, and of which statement they are.
  */
-import { createHash } from "node:crypto"
-import { serialize } from "node:v8"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import * as Errors from "../CqlError.ts"
+import type { Origin } from "./pageState.ts"
+import { forms, isOf, seal, unseal } from "./pageState.ts"
 import type { Partitioner, Range, Token } from "./ring.ts"
 
-/** What a scan reads. */
-export interface Scanned {
-  readonly keyspace: string
-  readonly table: string
-  readonly columns: string
-  readonly where: { readonly text: string; readonly values: ReadonlyArray<unknown> } | undefined
-}
-
-const version = 1
-
+/** An end of a range; nothing is an end of the ring. */
 type Bound = string | null
-
-const digest = ({ columns, keyspace, table, where }: Scanned): string =>
-  createHash("sha256")
-    .update(serialize([keyspace, table, columns, where?.text, where?.values]))
-    .digest("base64url")
-    .slice(0, 16)
 
 const toBound = (token: Token | undefined): Bound => token === undefined ? null : String(token)
 
-export const keep = (scanned: Scanned, left: ReadonlyArray<Range>): string => {
+export const keep = (origin: Origin, left: ReadonlyArray<Range>): string => {
   const ranges = left.map(({ end, start }): readonly [Bound, Bound] => [toBound(start), toBound(end)])
-  return Buffer.from(JSON.stringify([version, digest(scanned), ranges])).toString("base64url")
+  return seal(forms.checkpoint, origin, Buffer.from(JSON.stringify(ranges)))
 }
 
 export const read = (
-  text: string,
-  scanned: Scanned,
-  { parse }: Partitioner
+  text: unknown,
+  origin: Origin,
+  partitioner: Partitioner
 ): ReadonlyArray<Range> | Errors.Reason => {
-  const kept = parsed(Buffer.from(text, "base64url").toString())
-  if (!isKept(kept)) return invalid("it is no checkpoint of this library, or not all of one")
-  const [, of, ranges] = kept
-  if (of !== digest(scanned)) return invalid("it is of another table, of other columns, or of another condition")
-  const toToken = (bound: Bound): Token | undefined => bound === null ? undefined : parse(bound)
-  return ranges.map(([start, end]) => ({ start: toToken(start), end: toToken(end) }))
+  const sealed = unseal(forms.checkpoint, text)
+  if (sealed === undefined) return invalid("it is no checkpoint of this library, or not all of one")
+  if (!isOf(sealed, origin)) return invalid("it is of another table, of other columns, or of another condition")
+  const ranges = Schema.decodeUnknownOption(rangesOf(partitioner))(sealed.body.toString())
+  if (Option.isNone(ranges)) return invalid("its tokens are not those of this cluster")
+  const toToken = (bound: Bound): Token | undefined => bound === null ? undefined : partitioner.parse(bound)
+  return ranges.value.map(([start, end]) => ({ start: toToken(start), end: toToken(end) }))
 }
 
-type Kept = readonly [version: number, digest: string, left: ReadonlyArray<readonly [Bound, Bound]>]
+const rangesOf = ({ isToken }: Partitioner) => {
+  const bound = Schema.NullOr(Schema.String.check(Schema.makeFilter(isToken)))
+  return Schema.fromJsonString(Schema.Array(Schema.Tuple([bound, bound])))
+}
 
-const parsed = (text: string): unknown => {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
+// --- of a keyspace's tables, which are read by their names
+
+/** Where the scan of a keyspace is. */
+export interface Place {
+  readonly table: string
+  /** Of the table's own scan. */
+  readonly checkpoint: string
+}
+
+const decodePlace = Schema.decodeUnknownOption(
+  Schema.fromJsonString(Schema.Struct({ table: Schema.String, checkpoint: Schema.String }))
+)
+
+const originOf = (keyspace: string): Origin => ({ keyspace, text: "", values: undefined })
+
+export const keepPlace = (keyspace: string, { checkpoint, table }: Place): string =>
+  seal(forms.ofKeyspace, originOf(keyspace), Buffer.from(JSON.stringify({ table, checkpoint })))
+
+export const readPlace = (text: unknown, keyspace: string): Place | Errors.Reason => {
+  const sealed = unseal(forms.ofKeyspace, text)
+  const place = sealed === undefined ? Option.none() : decodePlace(sealed.body.toString())
+  if (sealed === undefined || Option.isNone(place)) {
+    return invalid("it is no checkpoint of a keyspace, or not all of one")
   }
+  return isOf(sealed, originOf(keyspace)) ? place.value : invalid("it is of another keyspace")
 }
-
-const isBound = (value: unknown): boolean =>
-  value === null || (typeof value === "string" && /^-?[0-9a-f]*$/.test(value))
-
-const isKept = (value: unknown): value is Kept =>
-  Array.isArray(value) && value.length === 3 && value[0] === version && typeof value[1] === "string" &&
-  Array.isArray(value[2]) &&
-  value[2].every((range) => Array.isArray(range) && range.length === 2 && range.every(isBound))
 
 const invalid = (why: string): Errors.Reason =>
   new Errors.InvalidPageState({ message: `the checkpoint cannot be used: ${why}` })

@@ -59,6 +59,9 @@ const outcomeOf = (reason: Reason): CircuitBreaker.Outcome => {
     case "Unavailable":
     case "ReadTimeout":
     case "WriteTimeout":
+    case "CasWriteUnknown":
+    case "ReadFailure":
+    case "WriteFailure":
     case "Overloaded":
     case "Bootstrapping":
     case "ServerError":

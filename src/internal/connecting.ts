@@ -3,13 +3,14 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Schedule from "effect/Schedule"
+import type * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import type { CqlError } from "../CqlError.ts"
 import * as Errors from "../CqlError.ts"
 import type { DriverClient } from "./driver/client.ts"
 import type { DriverConfig } from "./driver/config.ts"
 import * as Driver from "./driver/connect.ts"
+import { backoff } from "./retryPolicy.ts"
 
 export interface ConnectOptions {
   readonly connectTimeout?: Duration.Input | undefined
@@ -52,11 +53,11 @@ const connectNow = (
 const tryAgain = <A, R>(
   once: Effect.Effect<A, CqlError, R>,
   schedule: Schedule.Schedule<unknown, CqlError>
-): Effect.Effect<A, CqlError, R> => Effect.retry(once, { schedule, while: (error) => !isMisconfigured(error) })
+): Effect.Effect<A, CqlError, R> => Effect.retry(once, { schedule, while: ({ reason }) => !isMisconfigured(reason) })
 
 /** Waiting does not mend these. */
-const isMisconfigured = (error: CqlError): boolean =>
-  error.reason._tag === "InvalidConfig" || error.reason._tag === "UnsupportedDriver"
+const isMisconfigured = (reason: Errors.Reason): boolean =>
+  reason._tag === "InvalidConfig" || reason._tag === "UnsupportedDriver"
 
 const withTimeout = <A, R>(
   self: Effect.Effect<A, CqlError, R>,
@@ -79,13 +80,8 @@ const timedOut = (limit: Duration.Input, last: CqlError | undefined): CqlError =
 
 // --- later
 
-const longestPause = Duration.minutes(1)
-
 /** 1, 2, 4, ... seconds up to a minute, each with up to a fifth more or less, for ever. */
-const untilConnected: Schedule.Schedule<unknown, CqlError> = Schedule.exponential("1 second").pipe(
-  Schedule.modifyDelay(({ duration }) => Effect.succeed(Duration.min(duration, longestPause))),
-  Schedule.jittered
-)
+const untilConnected: Schedule.Schedule<unknown, CqlError> = backoff("1 second", Duration.minutes(1))
 
 const connectLater = Effect.fnUntraced(function*(
   options: ConnectOptions,
@@ -119,7 +115,7 @@ const failedOnce = (connected: Connected, error: CqlError): Effect.Effect<void> 
   Effect.suspend(() => {
     const isFirst = connected.notConnected === notYet
     connected.notConnected = error
-    return isFirst && !isMisconfigured(error)
+    return isFirst && !isMisconfigured(error.reason)
       ? Effect.logWarning("the cluster is not reached yet, and tried again", error)
       : Effect.void
   })
@@ -139,7 +135,7 @@ const succeeded = (
 
 /** What statements fail with until then: an option that is wrong as itself, anything else as a node that is not there. */
 export const whyNotConnected = ({ reason }: CqlError): Errors.Reason =>
-  reason._tag === "InvalidConfig" || reason._tag === "UnsupportedDriver"
+  isMisconfigured(reason)
     ? reason
     : new Errors.NoHostAvailable({
       nodes: reason._tag === "NoHostAvailable" ? reason.nodes : [],

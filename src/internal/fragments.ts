@@ -9,6 +9,7 @@ import type { Reason } from "../CqlError.ts"
 import type { Misfit, RowEncoder } from "./codec/encodeRow.ts"
 import { make as makeRowEncoder } from "./codec/encodeRow.ts"
 import { kindOf } from "./codec/kindOf.ts"
+import { quote } from "./cql/names.ts"
 import type { Fragment, Mismatch } from "./template.ts"
 import { areSame, bind, fragment, invalidParameter, isFragment, malformed, mistakeOf, refusal } from "./template.ts"
 
@@ -26,8 +27,6 @@ const longestName = 0xffff
 /** Half of a surrogate pair has no UTF-8 form: it would be sent as another name. */
 const isName = (name: unknown): boolean =>
   typeof name === "string" && name.length > 0 && name.isWellFormed() && Buffer.byteLength(name) <= longestName
-
-const quote = (name: string): string => `"${String(name).replaceAll("\"", "\"\"")}"`
 
 const badName = malformed(
   "a name must be a string that is not empty, of 65,535 bytes at most, and without half of a surrogate pair"

@@ -8,7 +8,6 @@ import type * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import type { CqlError, Reason } from "../CqlError.ts"
 import type { FailedAttempt, Operation, Resume } from "./operation.ts"
-import * as Retries from "./retryPolicy.ts"
 
 /**
  * When another node is asked as well: after a `delay`, or after the time in which the given `percentile` of the
@@ -111,4 +110,19 @@ export class Hedging<A, E> {
 }
 
 /** Another node would answer the same, or there is no time left for an answer. */
-const isFinal = (reason: Reason): boolean => Retries.decide({ reason, idempotent: true }) === "rethrow"
+const isFinal = (reason: Reason): boolean =>
+  reason._tag === "ClientTimeout" ? reason.phase === "operation" : finalTags.has(reason._tag)
+
+const finalTags: ReadonlySet<Reason["_tag"]> = new Set(
+  [
+    "Unauthorized",
+    "CqlSyntaxError",
+    "InvalidQuery",
+    "InvalidParameter",
+    "InvalidPageState",
+    "AlreadyExists",
+    "TooManyRows",
+    "StatementMismatch",
+    "SessionClosed"
+  ] as const
+)

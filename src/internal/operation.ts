@@ -17,6 +17,7 @@ import { whyNotConnected } from "./connecting.ts"
 import * as Consistencies from "./consistency.ts"
 import type { Core, SharedClient } from "./core.ts"
 import { classify } from "./driver/classify.ts"
+import type { WhenOver } from "./driver/client.ts"
 import { NotSent } from "./driver/client.ts"
 import type { FrameFlags, Host } from "./driver/inside.ts"
 import * as Nodes from "./driver/nodes.ts"
@@ -80,6 +81,9 @@ const noWarnings: ReadonlyArray<string> = []
 
 const localSerial = Consistencies.toCode("localSerial")
 
+/** Timers are as exact as that, in milliseconds: less is no time to do anything in. */
+const shortest = 1
+
 type Phase = Errors.ClientTimeout["phase"]
 
 export abstract class Operation<A, E = never> {
@@ -87,7 +91,8 @@ export abstract class Operation<A, E = never> {
   protected readonly shared: SharedClient
   protected readonly settings: Settings
   protected readonly finish: Finish<A, E>
-  protected readonly deadline: number
+  /** By `performance.now()`. */
+  readonly deadline: number
   private readonly goesOn: boolean
   private readonly resume: Resume<A, E>
   private readonly previous: Previous | undefined
@@ -100,6 +105,8 @@ export abstract class Operation<A, E = never> {
   /** Attempts that failed; none for almost every request, so not even an array. */
   private failed: Array<FailedAttempt> | undefined
   private holdsPlace = false
+  /** Of an attempt that was given up, and that the server still works on. */
+  private whenOver: WhenOver | undefined
   /** Those that ask other nodes the same at the same time; none unless the statement is hedged. */
   hedging: Hedging<A, E> | undefined
   /** Why it failed, if it did; what comes of it is in the effect that it ends with. */
@@ -108,6 +115,7 @@ export abstract class Operation<A, E = never> {
   asked: Host | undefined
   /** The fiber has its answer, or does not want one any more. */
   private done = false
+  private hasLeft = false
 
   constructor(core: Core, settings: Settings, limits: Limits, finish: Finish<A, E>, resume: Resume<A, E>) {
     this.core = core
@@ -172,8 +180,8 @@ export abstract class Operation<A, E = never> {
     if (this.core.closed && !this.goesOn) return this.resume(Exit.fail(Errors.sessionClosed(this.text)))
     this.core.enter()
     const { admission } = this.shared
-    if (admission.tryEnter()) return this.admitted()
-    if (!admission.enqueue(this, this.deadline - performance.now())) {
+    if (admission.tryEnter(this.deadline)) return this.admitted()
+    if (!admission.enqueue(this)) {
       return this.settle(Exit.fail(Errors.admissionRefused(loadOf(admission), this.text)))
     }
     this.startTimer("queue")
@@ -233,8 +241,8 @@ export abstract class Operation<A, E = never> {
 
   protected attempt(): void {
     const host = this.nextHost()
-    if (host === undefined) return this.fail(this.noHostAvailable())
-    this.send(host)
+    if (host !== undefined) return this.send(host)
+    this.fail(this.deadline - performance.now() < shortest ? this.timedOut("operation") : this.noHostAvailable())
   }
 
   private nextHost(): Host | undefined {
@@ -250,14 +258,16 @@ export abstract class Operation<A, E = never> {
 
   /** What a request could not be sent to, or is waiting for: not tried again, whatever else there is. */
   private triedHere(): ReadonlyArray<Host> {
-    const failed = this.failed?.map(({ host }) => host) ?? noNodes
+    return this.withAsked(this.failed?.map(({ host }) => host) ?? noNodes)
+  }
+
+  private withAsked(failed: ReadonlyArray<Host>): ReadonlyArray<Host> {
     return this.hedging === undefined ? failed : [...failed, ...this.hedging.nodes()]
   }
 
   /** One that no attempt has failed on, neither of this operation nor of others, and none is waiting for. */
   private chooseUntried(localOnly = this.localOnly): Host | undefined {
-    const failed = this.failedAttempts().map(({ host }) => host)
-    const tried = this.hedging === undefined ? failed : [...failed, ...this.hedging.nodes()]
+    const tried = this.withAsked(this.failedAttempts().map(({ host }) => host))
     return this.shared.client.choose(this.route, tried, localOnly)
   }
 
@@ -270,14 +280,17 @@ export abstract class Operation<A, E = never> {
   private send(host: Host): void {
     const now = performance.now()
     const remaining = this.deadline - now
-    if (remaining <= 0) return this.fail(this.timedOut("operation"))
+    if (remaining < shortest) return this.fail(this.timedOut("operation"))
     this.sentAt = now
     this.asked = host
     this.request = this.makeRequest(this.writeTimestamp())
     this.isLast = remaining < this.settings.attemptMillis
     const millis = this.isLast ? remaining : this.settings.attemptMillis
     this.hedging?.sent(this)
-    this.shared.client.send(host, this.request, millis, (error, response) => this.answered(host, error, response))
+    this.shared.client.send(host, this.request, millis, (error, response, whenOver) => {
+      this.whenOver = whenOver
+      this.answered(host, error, response)
+    })
   }
 
   /** Taken behind admission, and one for all attempts: a replay must not overtake a write that came after it. */
@@ -292,14 +305,22 @@ export abstract class Operation<A, E = never> {
 
   /** A write is, when all its attempts have one time: a late one must not overtake what was written after it. */
   mayBeHedged(): boolean {
-    const hasOneTime = this.settings.clientTimestamps || this.settings.timestamp !== undefined
-    return this.settings.node === undefined && this.isIdempotent() && (hasOneTime || this.isRead())
+    return this.settings.node === undefined && this.isIdempotent() && (this.hasOneTime || this.isRead())
+  }
+
+  private get hasOneTime(): boolean {
+    return this.settings.clientTimestamps || this.settings.timestamp !== undefined
+  }
+
+  /** By its text. What each attempt would write at a time of its own is not proved: it would overtake later writes. */
+  protected isProved(statement: KnownStatement, prepared: Prepared | undefined): boolean {
+    return statement.isIdempotent(prepared) && (this.hasOneTime || statement.isRead)
   }
 
   takePlaceForAnother(): boolean {
     const { admission, client } = this.shared
     // In its data center: what takes long there takes longer elsewhere.
-    return !client.isClosing && this.chooseUntried(true) !== undefined && admission.tryEnter()
+    return !client.isClosing && this.chooseUntried(true) !== undefined && admission.tryEnter(this.deadline)
   }
 
   /** The same, on another node. */
@@ -325,7 +346,7 @@ export abstract class Operation<A, E = never> {
   // --- settle
 
   private answered(host: Host, error: unknown, response: Response<unknown> | undefined): void {
-    if (response !== undefined || !isTimeout(error)) this.shared.admission.answers++
+    if (response !== undefined || serverHasSpoken(error)) this.shared.admission.pace.answered(this.sentAt)
     this.sample(error, response)
     if (this.done) return this.release()
     if (response !== undefined) return this.succeed(host, response as Response<RowsPage | null>)
@@ -466,21 +487,36 @@ export abstract class Operation<A, E = never> {
       try {
         resume()
       } finally {
-        this.core.exit()
+        this.exit()
       }
     }
-    if (this.holdsPlace) return this.shared.admission.leave(settled)
-    this.shared.admission.cancel(this)
-    settled()
+    const { admission } = this.shared
+    if (this.holdsPlace && this.whenOver === undefined) return admission.leave(settled)
+    if (this.whenOver === undefined) admission.cancel(this)
+    try {
+      settled()
+    } finally {
+      if (this.whenOver !== undefined) admission.leaveLate(this.whenOver)
+    }
   }
 
-  /** Nobody waits for this any more. Its place is given back when the driver settles: the server still works on it. */
+  /**
+   * Nobody waits for this any more, a session that closes neither. Its place is given back when the driver settles: the
+   * server still works on it.
+   */
   abandon(): void {
     if (this.done) return
     this.done = true
     if (this.request !== undefined) this.request.abandoned = true
-    if (!this.holdsPlace) this.release()
-    else this.stopTimer()
+    if (!this.holdsPlace) return this.release()
+    this.stopTimer()
+    this.exit()
+  }
+
+  private exit(): void {
+    if (this.hasLeft) return
+    this.hasLeft = true
+    this.core.exit()
   }
 
   // --- time

@@ -146,7 +146,9 @@ export class QueryOperation<A, E = never> extends Operation<A, E> {
     const { idempotent } = this.settings
     // Twice is never the same as once: the second time the first one is in its way, and its outcome is lost.
     // By the types that were sent: what is known of the statement is forgotten with the control connection.
-    return idempotent === undefined ? this.statement.isIdempotent(this.prepared) : idempotent && !this.hasCondition()
+    return idempotent === undefined
+      ? this.isProved(this.statement, this.prepared)
+      : idempotent && !this.hasCondition()
   }
 
   protected hasCondition(): boolean {

@@ -229,7 +229,7 @@ const hintBlock = (error: CqlError): ReadonlyArray<string> => {
   return hint === undefined ? [] : [`  hint: ${hint}`]
 }
 
-const hintOf = ({ reason, statement }: CqlError): string | undefined => {
+export const hintOf = ({ reason, statement }: CqlError): string | undefined => {
   if (mayBeExecuted(reason) && statement !== undefined && hasCondition(statement)) return hints.CasWriteUnknown
   switch (reason._tag) {
     case "InvalidQuery":

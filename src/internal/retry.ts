@@ -8,7 +8,8 @@ import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
 import * as Schedule from "effect/Schedule"
 import type * as Schema from "effect/Schema"
-import type { CqlError } from "../CqlError.ts"
+import type { CqlError, Reason } from "../CqlError.ts"
+import { isCqlError } from "../CqlError.ts"
 import type { Core } from "./core.ts"
 import type { FailedAttempt } from "./operation.ts"
 import type { Policy } from "./retryPolicy.ts"
@@ -71,8 +72,14 @@ const tryAgain = Effect.fnUntraced(function*<A, E>(
   if (Duration.isPositive(pause)) yield* Effect.sleep(pause)
   // The pause is by the Clock, and the deadline in real time: the one may have passed during the other.
   const isTooLate = core.shared.client.isClosing || performance.now() >= deadline
-  return isTooLate ? yield* Effect.fail(error) : yield* again(next)
+  if (isTooLate) return yield* Effect.fail(error)
+  // A further attempt that was not made must not say of the statement that nothing was sent.
+  return yield* Effect.mapError(again(next), (later) => isCqlError(later) && wasNotMade(later.reason) ? error : later)
 })
+
+const wasNotMade = (reason: Reason): boolean =>
+  reason._tag === "AdmissionRefused" ||
+  (reason._tag === "ClientTimeout" && (reason.phase === "queue" || reason.phase === "prepare"))
 
 /** `undefined` when the schedule is done. */
 const delayOf = (step: Step, error: CqlError): Effect.Effect<Duration.Duration | undefined> =>

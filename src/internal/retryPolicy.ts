@@ -67,12 +67,15 @@ export const decide = ({ idempotent, reason }: Failure): Decision => {
   }
 }
 
-const longestPause = Duration.seconds(1)
+/** Doubling from the one to the other, each with up to a fifth more or less. */
+export const backoff = (base: Duration.Input, longest: Duration.Duration): Schedule.Schedule<unknown, CqlError> =>
+  Schedule.exponential(base).pipe(
+    Schedule.modifyDelay(({ duration }) => Effect.succeed(Duration.min(duration, longest))),
+    Schedule.jittered
+  )
 
 /** 50, 100, 200 milliseconds, each with up to a fifth more or less. */
-export const schedule: Schedule.Schedule<unknown, CqlError> = Schedule.exponential("50 millis").pipe(
-  Schedule.modifyDelay(({ duration }) => Effect.succeed(Duration.min(duration, longestPause))),
-  Schedule.jittered,
+export const schedule: Schedule.Schedule<unknown, CqlError> = backoff("50 millis", Duration.seconds(1)).pipe(
   Schedule.upTo({ times: 3 })
 )
 

@@ -4,11 +4,17 @@
 
 /** What the server's partitioner makes of a partition key, in order. */
 export interface Partitioner {
+  /** Whether a text is one of its tokens. */
+  readonly isToken: (text: string) => boolean
   /** Of what a node tells of its tokens. */
   readonly parse: (text: string) => Token
   /** As `token(...)` is compared with. */
   readonly toValue: (token: Token) => unknown
-  /** No key has a token below the first one, or above the last; `undefined` where tokens are no numbers. */
+  /**
+   * No key has the first one or one below it, or one above the last; `undefined` where tokens are no numbers. A node may
+   * have the first one: the server takes it for the beginning of the ring where a range starts, and where it ends for the
+   * end.
+   */
   readonly bounds: readonly [min: bigint, max: bigint] | undefined
 }
 
@@ -24,12 +30,14 @@ export interface Range {
 }
 
 const ofNumbers = (min: bigint, max: bigint): Partitioner => ({
+  isToken: (text) => /^-?\d+$/.test(text) && BigInt(text) >= min && BigInt(text) <= max,
   parse: BigInt,
   toValue: (token) => token,
   bounds: [min, max]
 })
 
 const ofBytes: Partitioner = {
+  isToken: (text) => /^(?:[0-9a-f]{2})*$/i.test(text),
   parse: (text) => text.toLowerCase(),
   toValue: (token) => Buffer.from(String(token), "hex"),
   bounds: undefined
@@ -55,12 +63,17 @@ export const whole: Range = { start: undefined, end: undefined }
 const isInside = (token: Token, { end, start }: Range): boolean =>
   (start === undefined || token > start) && (end === undefined || token < end)
 
+/** Below every other one: no key is at or below it. */
+const isFirst = ({ bounds }: Partitioner, token: Token): boolean => token === (bounds === undefined ? "" : bounds[0])
+
 /**
  * A range cut at tokens. Of the whole ring and the tokens of its nodes: what each node owns first, with the range that
  * wraps around the end of the ring in two.
  */
-export const cut = (range: Range, tokens: Iterable<Token>): ReadonlyArray<Range> => {
-  const cuts = [...new Set(tokens)].filter((token) => isInside(token, range)).sort(compare)
+export const cut = (partitioner: Partitioner, range: Range, tokens: Iterable<Token>): ReadonlyArray<Range> => {
+  const cuts = [...new Set(tokens)]
+    .filter((token) => !isFirst(partitioner, token) && isInside(token, range))
+    .sort(compare)
   return between(range, cuts)
 }
 
@@ -69,7 +82,7 @@ const between = ({ end, start }: Range, cuts: ReadonlyArray<Token>): ReadonlyArr
 
 /** In `parts` of the same width; in one where there is nothing to divide. */
 export const split = ({ bounds }: Partitioner, range: Range, parts: number): ReadonlyArray<Range> => {
-  if (bounds === undefined || parts <= 1) return [range]
+  if (bounds === undefined || !(parts > 1)) return [range]
   const [min, max] = bounds
   const start = range.start === undefined ? min : range.start as bigint
   const end = range.end === undefined ? max : range.end as bigint
@@ -88,6 +101,12 @@ export const shareOf = ({ bounds }: Partitioner, { end, start }: Range): number 
   const [min, max] = bounds
   const width = (end === undefined ? max : end as bigint) - (start === undefined ? min : start as bigint)
   return Number(width) / Number(max - min)
+}
+
+/** Whose owners have all of the range, if it lies between two tokens of nodes; none for all of the ring. */
+export const tokenIn = ({ end, start }: Range): Token | undefined => {
+  if (end !== undefined || start === undefined) return end
+  return typeof start === "bigint" ? start + 1n : `${start}00`
 }
 
 /** What is left of ranges that do not touch, without one that lies in one of them. */

@@ -54,12 +54,18 @@ const request = <A, E = never>(
 ): Effect.Effect<A, Failure | E> => {
   const answer = perform<A, E>((resume) => new QueryOperation(core, query, settings, page, finish, resume), settings)
   // The pages of one result are one call.
-  return page.goesOn === true ? answer : guarded(core, query, answer)
+  return page.goesOn === true ? answer : guarded(core, query, settings, answer)
 }
 
-const guarded = <A, E>(core: Core, { text }: WithText, answer: Effect.Effect<A, Failure | E>) => {
-  const { breaker } = core.shared
-  return breaker === undefined ? answer : breaker(text, answer)
+/** One node is not the cluster; and where there is no connection yet, that is the reason to fail with. */
+const guarded = <A, E>(
+  core: Core,
+  { text }: WithText,
+  { node }: Settings,
+  answer: Effect.Effect<A, Failure | E>
+): Effect.Effect<A, Failure | E> => {
+  const { breaker, notConnected } = core.shared
+  return breaker === undefined || node !== undefined || notConnected !== undefined ? answer : breaker(text, answer)
 }
 
 /** More pages of a result that is collected: a close waits for them as for the first, where a stream would end. */
@@ -98,6 +104,18 @@ export const allRows = <A>(
     return more(core, Effect.map(all, ({ rows }) => rows))
   })
 }
+
+/** Rows of the server's own tables: those of another shape are a defect of ours. */
+export const systemRows = <S extends Schema.Constraint>(
+  core: Core,
+  schema: S,
+  text: string,
+  values: ReadonlyArray<unknown>,
+  node?: string
+): Effect.Effect<ReadonlyArray<S["Type"]>, CqlError> =>
+  allRows<S["Type"]>(core, { text, values, schema, names: undefined }, { ...core.settings, node }).pipe(
+    Effect.catchTag("SchemaError", Effect.die)
+  )
 
 /** All rows, and what came with each of their pages. */
 export interface Collected<A> {
@@ -273,6 +291,7 @@ const performBatch = <A>(
   guarded(
     core,
     query,
+    settings,
     perform((resume) => new BatchOperation(core, query, settings, {}, finish, resume), settings)
   )
 
@@ -286,6 +305,7 @@ export const prepareOnly = (
   guarded(
     core,
     query,
+    settings,
     perform<Prepared, never>(
       (resume) => new PrepareOperation(core, query, settings, where === "everywhere", {}, resume),
       settings
@@ -324,14 +344,23 @@ export const pages = <A>(
   settings: Settings,
   options: PagingOptions
 ): Stream.Stream<NumberedPage<A>, Failure> =>
-  fromPull((scope) =>
-    Effect.map(pullPages<A>(core, query, settings, options, scope), (pull) => {
-      let index = 0
-      return Effect.map(pull, (page) => {
-        const { pageState, rows } = page
-        return ofOne({ index: index++, rows, isLast: pageState === undefined, next: nextOf(page) })
-      })
+  Stream.suspend(() => {
+    let index = 0
+    return Stream.map(decodedPages<A>(core, query, settings, options), (page) => {
+      const { pageState, rows } = page
+      return { index: index++, rows, isLast: pageState === undefined, next: nextOf(page) }
     })
+  })
+
+/** As `pages`, without what only those need who keep one: making a text of its place costs two digests. */
+export const decodedPages = <A>(
+  core: Core,
+  query: Query,
+  settings: Settings,
+  options: PagingOptions
+): Stream.Stream<DecodedPage<A>, Failure> =>
+  fromPull((scope) =>
+    Effect.map(pullPages<A>(core, query, settings, options, scope), (pull) => Effect.map(pull, ofOne))
   )
 
 /** Rows, a page at a time; empty pages are passed over, for they do not end a result. */
@@ -445,11 +474,16 @@ class Pager<A> {
     if (this.taken > 0 || from === undefined) {
       return request(core, query, settings, { pageState: this.pageState, deadline, token }, decodePage<A>)
     }
-    return request(core, query, settings, { pageState: from.state, resumes: from, deadline, token }, (outcome) => {
+    const invalid = (reason: Errors.Reason): Effect.Effect<never, CqlError> =>
+      Effect.fail(Errors.make({ reason, statement: query.text }))
+    const wanted: PageWanted = { pageState: from.state, resumes: from, deadline, token }
+    const first = request(core, query, settings, wanted, (outcome) => {
       const problem = outcome.page === null ? undefined : PageStates.problemOfColumns(from, outcome.page.columns)
-      return problem === undefined
-        ? decodePage<A>(outcome)
-        : Effect.fail(Errors.make({ reason: problem, statement: query.text }))
+      return problem === undefined ? decodePage<A>(outcome) : invalid(problem)
+    })
+    return Effect.catchTag(first, "CqlError", (error) => {
+      const problem = PageStates.problemOfServer(error.reason)
+      return problem === undefined ? Effect.fail(error) : invalid(problem)
     })
   }
 

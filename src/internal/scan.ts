@@ -12,9 +12,11 @@ import * as Errors from "../CqlError.ts"
 import * as Checkpoints from "./checkpoint.ts"
 import type { Core } from "./core.ts"
 import { quote } from "./cql/names.ts"
+import type { Origin } from "./pageState.ts"
 import type { Query } from "./query.ts"
+import { encodeQuery } from "./query.ts"
 import * as Ring from "./ring.ts"
-import type { NumberedPage } from "./run.ts"
+import type { DecodedPage } from "./run.ts"
 import * as Run from "./run.ts"
 import type { Settings } from "./settings.ts"
 
@@ -42,6 +44,8 @@ export interface Options {
 
 /** A page of one range. */
 export interface ScannedPage<A> {
+  /** The same object with each page of it. */
+  readonly range: Ring.Range
   readonly rows: ReadonlyArray<A>
   /** Of all ranges; behind the last page of one, it is counted. */
   readonly rangesDone: number
@@ -52,7 +56,7 @@ export interface ScannedPage<A> {
 
 interface PageOfRange<A> {
   readonly range: Ring.Range
-  readonly page: NumberedPage<A>
+  readonly page: DecodedPage<A>
 }
 
 /** Pages of all ranges; the rows of a range come in their order, those of several ranges as they come or in order. */
@@ -69,7 +73,7 @@ export const pages = <A>(
       const all = options.ordered
         ? inOrder(planned.ranges, ofRange, options.concurrency)
         : asTheyCome(planned.ranges, ofRange, options.concurrency)
-      return Stream.map(all, counted(source, planned))
+      return Stream.map(all, counted(planned))
     })
   )
 
@@ -77,6 +81,7 @@ export const pages = <A>(
 
 interface Plan {
   readonly partitioner: Ring.Partitioner
+  readonly origin: Origin
   /** What was to be read when this began. */
   readonly wanted: ReadonlyArray<Ring.Range>
   readonly ranges: ReadonlyArray<Ring.Range>
@@ -89,17 +94,38 @@ const plan = Effect.fnUntraced(function*(
   options: Options
 ): Effect.fn.Return<Plan, CqlError> {
   const partitioner = yield* partitionerOf(core, settings)
-  const wanted = options.from === undefined ? [Ring.whole] : yield* left(options.from, source, partitioner)
-  const owned = wanted.flatMap((range) => Ring.cut(range, tokensOf(core, partitioner)))
-  const sizes = yield* sizesOf(core, source, settings)
+  const origin = yield* originOf(core, queryOf(source, partitioner, Ring.whole), source, settings)
+  const wanted = options.from === undefined ? [Ring.whole] : yield* left(options.from, origin, partitioner)
+  const tokens = tokensOf(core, partitioner)
+  const owned = wanted.flatMap((range) => Ring.cut(partitioner, range, tokens))
+  const sizes = yield* sizesOf(core, source)
   const total = [...sizes.values()].reduce((sum, size) => sum + size, 0)
-  const count = options.ranges ?? Math.max(fewestPerWorker * options.concurrency, total / bytesPerRange)
+  // What is left of a scan is not cut into as many as the whole of it was: they would become ever smaller.
+  const share = wanted.reduce((sum, range) => sum + Ring.shareOf(partitioner, range), 0)
+  const count = options.ranges === undefined
+    ? Math.max(fewestPerWorker * options.concurrency, share * rangesFor(total))
+    : share * options.ranges
   const weights = owned.map((range) => weightOf(partitioner, range, sizes, total))
   const sum = weights.reduce((sum, weight) => sum + weight, 0)
   const ranges = owned.flatMap((range, index) =>
-    Ring.split(partitioner, range, Math.min(mostRanges, Math.ceil(count * weights[index]! / sum)))
+    Ring.split(partitioner, range, Math.ceil(count * weights[index]! / sum))
   )
-  return { partitioner, wanted, ranges }
+  return { partitioner, origin, wanted, ranges }
+})
+
+/** With the values of its condition as they are sent. */
+const originOf = Effect.fnUntraced(function*(
+  core: Core,
+  query: Query,
+  { keyspace }: Source,
+  settings: Settings
+): Effect.fn.Return<Origin, CqlError> {
+  const { text, values } = query
+  if (values.length === 0) return { keyspace, text, values: undefined }
+  const prepared = yield* Run.prepareOnly(core, query, settings, "anywhere")
+  const bound = encodeQuery(prepared, query)
+  if (Buffer.isBuffer(bound)) return { keyspace, text, values: bound }
+  return yield* Effect.fail(Errors.make({ reason: bound.reason, statement: text, cause: bound.cause }))
 })
 
 /** So that one that takes long does not keep all others waiting at the end. */
@@ -107,8 +133,10 @@ const fewestPerWorker = 8
 
 const bytesPerRange = 16 * 1024 * 1024
 
-/** Of one range of the ring. */
-const mostRanges = 10_000
+/** More of them are only more to be told of. */
+const mostRanges = 100_000
+
+const rangesFor = (bytes: number): number => Math.min(mostRanges, bytes / bytesPerRange)
 
 /** Half by width, half by size: an estimate may be old, or none at all for a table that is new (drivers.md, 29). */
 const weightOf = (
@@ -125,7 +153,7 @@ const PartitionerRow = Schema.Struct({ partitioner: Schema.String })
 
 const partitionerOf = (core: Core, settings: Settings): Effect.Effect<Ring.Partitioner, CqlError> =>
   Effect.flatMap(
-    ask(core, settings, PartitionerRow, "SELECT partitioner FROM system.local", []),
+    Run.systemRows(core, PartitionerRow, "SELECT partitioner FROM system.local", [], settings.node),
     ([row]) => {
       const className = row?.partitioner ?? "none"
       const partitioner = Ring.partitionerOf(className)
@@ -141,48 +169,44 @@ const unknownPartitioner = (className: string): CqlError =>
   })
 
 const tokensOf = (core: Core, partitioner: Ring.Partitioner): ReadonlyArray<Ring.Token> =>
-  core.shared.client.raw.hosts.values().flatMap(({ tokens }) => tokens ?? []).map(partitioner.parse)
+  core.shared.client.raw.hosts.values().flatMap(({ tokens }) => tokens ?? []).filter(partitioner.isToken).map(
+    partitioner.parse
+  )
 
 const SizeRow = Schema.Struct({
   range_end: Schema.String,
-  mean_partition_size: Schema.BigInt,
-  partitions_count: Schema.BigInt
+  mean_partition_size: Schema.NullOr(Schema.BigInt),
+  partitions_count: Schema.NullOr(Schema.BigInt)
 })
 
+const selectSizes = "SELECT range_end, mean_partition_size, partitions_count FROM system.size_estimates " +
+  "WHERE keyspace_name = ? AND table_name = ?"
+
+const sizesOn = (
+  core: Core,
+  { keyspace, table }: Source,
+  node: string
+): Effect.Effect<ReadonlyArray<typeof SizeRow.Type>, Failure> => {
+  const query = { text: selectSizes, values: [keyspace, table], schema: SizeRow, names: undefined }
+  return Run.allRows<typeof SizeRow.Type>(core, query, { ...core.settings, node })
+}
+
 /** In bytes, by the end of the range: each node knows its own. What a node does not tell is no reason to fail. */
-const sizesOf = (core: Core, source: Source, settings: Settings): Effect.Effect<ReadonlyMap<string, number>> =>
+const sizesOf = (core: Core, source: Source): Effect.Effect<ReadonlyMap<string, number>> =>
   Effect.map(
-    Effect.forEach(core.shared.client.openNodes(), (host) =>
-      Effect.orElseSucceed(
-        ask(
-          core,
-          { ...settings, node: host.address },
-          SizeRow,
-          "SELECT range_end, mean_partition_size, partitions_count FROM system.size_estimates " +
-            "WHERE keyspace_name = ? AND table_name = ?",
-          [source.keyspace, source.table]
-        ),
-        () => []
-      ), { concurrency: 8 }),
+    Effect.forEach(
+      core.shared.client.openNodes(),
+      (host) => Effect.orElseSucceed(sizesOn(core, source, host.address), () => []),
+      { concurrency: 8 }
+    ),
     (rows) =>
       new Map(
-        rows.flat().map((row) => [
-          row.range_end,
-          Number(row.mean_partition_size) * Number(row.partitions_count)
+        rows.flat().map(({ mean_partition_size, partitions_count, range_end }) => [
+          range_end,
+          Math.max(0, Number(mean_partition_size)) * Math.max(0, Number(partitions_count))
         ])
       )
   )
-
-const ask = <S extends Schema.Constraint>(
-  core: Core,
-  settings: Settings,
-  schema: S,
-  text: string,
-  values: ReadonlyArray<unknown>
-): Effect.Effect<ReadonlyArray<S["Type"]>, CqlError> =>
-  Run.allRows<S["Type"]>(core, { text, values, schema, names: undefined }, { ...core.settings, node: settings.node })
-    // These tables are the server's: rows of another shape are a defect of ours.
-    .pipe(Effect.catchTag("SchemaError", Effect.die))
 
 // --- one range
 
@@ -192,12 +216,11 @@ const rangePages = <A>(
   settings: Settings,
   { partitioner }: Plan,
   range: Ring.Range
-): Stream.Stream<NumberedPage<A>, Failure> => {
-  const { end, start } = range
-  const token = end ?? start
+): Stream.Stream<DecodedPage<A>, Failure> => {
+  const token = Ring.tokenIn(range)
   // Its worker is ahead of the reader by the page that it hands over.
   const paging = { pagesAhead: 0, maxPages: Infinity, token: token === undefined ? undefined : String(token) }
-  return Run.pages<A>(core, queryOf(source, partitioner, range), settings, paging)
+  return Run.decodedPages<A>(core, queryOf(source, partitioner, range), settings, paging)
 }
 
 const queryOf = (
@@ -268,28 +291,30 @@ const intoQueue = <A>(
     Effect.catchCause((cause) => Queue.failCause(pages, cause))
   )
 
-const counted = <A>(source: Source, planned: Plan): (page: PageOfRange<A>) => ScannedPage<A> => {
+const counted = <A>(planned: Plan): (page: PageOfRange<A>) => ScannedPage<A> => {
   let { wanted } = planned
   let rangesDone = 0
   return ({ page, range }) => {
-    if (page.isLast) {
+    const isLast = page.pageState === undefined
+    if (isLast) {
       wanted = Ring.without(wanted, range)
       rangesDone++
     }
     return {
+      range,
       rows: page.rows,
       rangesDone,
       ranges: planned.ranges.length,
-      checkpoint: page.isLast ? Checkpoints.keep(source, wanted) : undefined
+      checkpoint: isLast ? Checkpoints.keep(planned.origin, wanted) : undefined
     }
   }
 }
 
 const left = (
   checkpoint: string,
-  source: Source,
+  origin: Origin,
   partitioner: Ring.Partitioner
 ): Effect.Effect<ReadonlyArray<Ring.Range>, CqlError> => {
-  const ranges = Checkpoints.read(checkpoint, source, partitioner)
+  const ranges = Checkpoints.read(checkpoint, origin, partitioner)
   return "_tag" in ranges ? Effect.fail(Errors.make({ reason: ranges })) : Effect.succeed(ranges)
 }

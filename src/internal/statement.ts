@@ -146,11 +146,7 @@ export class StatementImpl extends StatementBase implements Template.Fragment {
 
   get query(): Query {
     const { text, values } = this.template
-    return { text, values, names: this.request?.names, schema: this.schema, idempotent: this.saysIdempotent }
-  }
-
-  private get saysIdempotent(): boolean | undefined {
-    return this.options.findLast(({ idempotent }) => idempotent !== undefined)?.idempotent
+    return { text, values, names: this.request?.names, schema: this.schema, idempotent: saidIdempotent(this.options) }
   }
 
   /** The text alone: what is bound is in nothing that is printed. */
@@ -290,6 +286,10 @@ export class BatchImpl extends BatchBase implements Batches.BatchQuery {
     return this.shown
   }
 
+  get idempotent(): boolean | undefined {
+    return saidIdempotent(this.options)
+  }
+
   get queries(): ReadonlyArray<Query> {
     return this.statements.map(({ query }) => query)
   }
@@ -327,6 +327,9 @@ export class BatchImpl extends BatchBase implements Batches.BatchQuery {
     })
   }
 }
+
+const saidIdempotent = (options: Levels): boolean | undefined =>
+  options.findLast(({ idempotent }) => idempotent !== undefined)?.idempotent
 
 const ofSeveralSessions = "the statements of a batch belong to one session; these to several"
 

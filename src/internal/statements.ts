@@ -85,6 +85,7 @@ export class KnownStatement {
   private conditional: boolean | undefined
   private read: boolean | undefined
   private durations: Latencies | undefined
+  private durationsOfBatches: Latencies | undefined
   // Weak: a schema that is made anew for every call must not pile up here.
   private readonly readers = new WeakMap<object, Readers>()
 
@@ -115,6 +116,12 @@ export class KnownStatement {
   get latencies(): Latencies {
     this.durations ??= new Latencies()
     return this.durations
+  }
+
+  /** As the first of a batch: how long the batch took. */
+  get latenciesOfBatches(): Latencies {
+    this.durationsOfBatches ??= new Latencies()
+    return this.durationsOfBatches
   }
 
   /** Whether it is a lightweight transaction. */

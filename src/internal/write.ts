@@ -3,6 +3,7 @@
  */
 import type * as Arr from "effect/Array"
 import type * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Queue from "effect/Queue"
@@ -16,6 +17,8 @@ import * as Encoder from "./codec/Encoder.ts"
 import type { Core } from "./core.ts"
 import type { EncodedQuery, Query } from "./query.ts"
 import { encodeQuery } from "./query.ts"
+import type { Policy } from "./retryPolicy.ts"
+import { backoff } from "./retryPolicy.ts"
 import * as Run from "./run.ts"
 import type { Settings } from "./settings.ts"
 import type { Prepared } from "./statements.ts"
@@ -29,6 +32,7 @@ export interface Target {
   /** `USING ...`, behind the row. */
   readonly using: Fragment | undefined
   readonly clusteringKey: ReadonlyArray<string>
+  readonly staticColumns: ReadonlyArray<string>
   readonly toRow: (value: unknown) => Fragment
   /** Of statements, by the text of the row. */
   readonly texts: Map<string, string>
@@ -47,7 +51,18 @@ interface Group<A> {
   readonly queries: Array<EncodedQuery>
   /** Their whole keys: two rows of one key in a batch have one time, and the greater value would win. */
   readonly keys: Set<string>
+  /** For the same reason their static columns are the same, where they have any. */
+  statics: string | undefined
   bytes: number
+}
+
+/** A row that is bound, and what it may share a batch with. */
+interface Bound<A> {
+  readonly row: A
+  readonly query: EncodedQuery
+  readonly partition: string
+  readonly key: string
+  readonly statics: string | undefined
 }
 
 /** What became of a group. */
@@ -72,7 +87,7 @@ export const write = <A, E, R>(
       Effect.exit,
       Effect.tap(() => Effect.sync(() => groups.end()))
     )
-    const work = writeNext(core, settings, groups, written)
+    const work = writeNext(core, watched(settings, groups), groups, written)
     const workers = Effect.forEach(Array.from({ length: options.concurrency }), () => work, {
       concurrency: "unbounded",
       discard: true
@@ -95,11 +110,13 @@ class Groups<A> {
   private readonly open = new Map<string, Group<A>>()
   private readonly full: Array<Group<A>> = []
   private readonly busy = new Set<string>()
-  private workers: Array<() => boolean> = []
+  private readonly workers = new Set<(group: Group<A> | undefined) => void>()
   private reader: (() => void) | undefined
   private inFlight = 0
   private waiting = 0
+  private waitingBytes = 0
   private hasEnded = false
+  private isHandingOut = false
 
   constructor(options: Options, timesAreInOrder: boolean) {
     this.options = options
@@ -107,27 +124,34 @@ class Groups<A> {
     this.limit = new AdaptiveLimit({ min: 1, max: options.concurrency })
   }
 
+  /** Two full batches for each that can be under way. */
   get hasRoom(): boolean {
-    return this.waiting < 2 * this.options.concurrency * this.options.maxBatchRows
+    const { concurrency, maxBatchBytes, maxBatchRows } = this.options
+    return this.waiting < 2 * concurrency * maxBatchRows && this.waitingBytes < 2 * concurrency * maxBatchBytes
   }
 
-  add(row: A, partition: string, key: string, query: EncodedQuery): void {
-    const bytes = query.encoded.values.length
-    const group = this.open.get(partition)
+  add(bound: Bound<A>): void {
+    const { key, partition, query, row, statics } = bound
+    const bytes = bytesOf(query)
     this.waiting++
-    if (group !== undefined && this.hasPlaceFor(group, key, bytes)) {
+    this.waitingBytes += bytes
+    const group = this.open.get(partition)
+    if (group !== undefined && this.hasPlaceFor(group, bound, bytes)) {
       group.rows.push(row)
       group.queries.push(query)
       group.keys.add(key)
+      group.statics ??= statics
       group.bytes += bytes
       return
     }
     if (group !== undefined) this.close(group)
-    this.open.set(partition, { partition, rows: [row], queries: [query], keys: new Set([key]), bytes })
+    this.open.set(partition, { partition, rows: [row], queries: [query], keys: new Set([key]), statics, bytes })
   }
 
-  private hasPlaceFor({ bytes, keys, rows }: Group<A>, key: string, more: number): boolean {
-    return rows.length < this.options.maxBatchRows && bytes + more <= this.options.maxBatchBytes && !keys.has(key)
+  private hasPlaceFor(group: Group<A>, { key, statics }: Bound<A>, more: number): boolean {
+    const { maxBatchBytes, maxBatchRows } = this.options
+    return group.rows.length < maxBatchRows && group.bytes + more <= maxBatchBytes && !group.keys.has(key) &&
+      (group.statics === undefined || statics === undefined || group.statics === statics)
   }
 
   private close(group: Group<A>): void {
@@ -137,19 +161,33 @@ class Groups<A> {
 
   /** The next one, as soon as there is one and it may be sent; nothing when all are done. */
   readonly take: Effect.Effect<Group<A> | undefined> = Effect.callback((resume) => {
-    const offer = (): boolean => {
-      const group = this.inFlight < this.limit.limit ? this.next() : undefined
-      if (group === undefined && !(this.hasEnded && this.waiting === 0)) return false
-      if (group !== undefined) this.begin(group)
-      resume(Effect.succeed(group))
-      return true
-    }
-    if (offer()) return
-    this.workers.push(offer)
+    const worker = (group: Group<A> | undefined): void => resume(Effect.succeed(group))
+    this.workers.add(worker)
+    this.handOut()
     return Effect.sync(() => {
-      this.workers = this.workers.filter((worker) => worker !== offer)
+      this.workers.delete(worker)
     })
   })
+
+  /** Whoever is given something goes on at once, and may come back here before this has ended. */
+  handOut(): void {
+    if (this.isHandingOut) return
+    this.isHandingOut = true
+    while (this.handNext()) { /* Until there is nothing to be sent, or nobody to send it. */ }
+    this.isHandingOut = false
+  }
+
+  private handNext(): boolean {
+    const [worker] = this.workers
+    if (worker === undefined) return false
+    const group = this.inFlight < this.limit.limit ? this.next() : undefined
+    if (group === undefined && !(this.hasEnded && this.waiting === 0)) return false
+    this.workers.delete(worker)
+    if (group !== undefined) this.begin(group)
+    worker(group)
+    if (this.hasRoom) this.wakeReader()
+    return true
+  }
 
   /** One that is full, or else the oldest: nobody waits for more rows while nothing else is to be done. */
   private next(): Group<A> | undefined {
@@ -163,23 +201,23 @@ class Groups<A> {
     return undefined
   }
 
-  private begin({ partition, rows }: Group<A>): void {
+  private begin({ bytes, partition, rows }: Group<A>): void {
     this.inFlight++
     this.waiting -= rows.length
+    this.waitingBytes -= bytes
     if (!this.timesAreInOrder) this.busy.add(partition)
-    if (this.hasRoom) this.wakeReader()
   }
 
-  done({ partition }: Group<A>, millis: number, failed: boolean): void {
-    this.limit.sample(millis, this.inFlight, failed)
+  done({ partition }: Group<A>, millis: number, error: CqlError | undefined): void {
+    if (error === undefined) this.limit.sample(millis, this.inFlight, false)
     this.inFlight--
     this.busy.delete(partition)
-    this.wake()
+    this.handOut()
   }
 
-  /** Those that wait all wait for the same. */
-  wake(): void {
-    while (this.workers.length > 0 && this.workers[0]!()) this.workers.shift()
+  /** The cluster has refused an attempt, or has not answered it in time. */
+  dropped(): void {
+    this.limit.sample(0, this.inFlight, true)
   }
 
   readonly awaitRoom: Effect.Effect<void> = Effect.callback((resume) => {
@@ -198,9 +236,11 @@ class Groups<A> {
 
   end(): void {
     this.hasEnded = true
-    this.wake()
+    this.handOut()
   }
 }
+
+const bytesOf = ({ encoded }: EncodedQuery): number => encoded.values.length
 
 // --- rows in
 
@@ -215,7 +255,7 @@ const addAll = <A>(
   Effect.gen(function*() {
     for (const row of rows) {
       if (!groups.hasRoom) {
-        groups.wake()
+        groups.handOut()
         yield* groups.awaitRoom
       }
       const query = queryOf(target, row)
@@ -224,7 +264,7 @@ const addAll = <A>(
         : add(core, target, groups, row, query) ?? (yield* prepareAndAdd(core, settings, target, groups, row, query))
       if (error !== "added") yield* Queue.offer(written, { rows: [row], error })
     }
-    groups.wake()
+    groups.handOut()
   })
 
 const queryOf = (target: Target, row: unknown): Query | CqlError => {
@@ -252,20 +292,28 @@ const textsKept = 1000
 /** `undefined` as long as it is not prepared. */
 const add = <A>(
   core: Core,
-  { clusteringKey }: Target,
+  target: Target,
   groups: Groups<A>,
   row: A,
   query: Query
 ): CqlError | "added" | undefined => {
   const { prepared } = core.shared.statements.get(query.text)
-  if (prepared === undefined) return undefined
+  return prepared === undefined ? undefined : addPrepared(target, groups, row, query, prepared)
+}
+
+const addPrepared = <A>(
+  target: Target,
+  groups: Groups<A>,
+  row: A,
+  query: Query,
+  prepared: Prepared
+): CqlError | "added" => {
   const values = encodeQuery(prepared, query)
   if (!Buffer.isBuffer(values)) {
     const { cause, reason } = values
     return Errors.make({ reason, statement: query.text, cause })
   }
-  const { key, partition } = keysOf(prepared, clusteringKey, values)
-  groups.add(row, partition, key, { ...query, encoded: { prepared, values } })
+  groups.add({ row, query: { ...query, encoded: { prepared, values } }, ...placeOf(prepared, target, values) })
   return "added"
 }
 
@@ -277,33 +325,56 @@ const prepareAndAdd = <A>(
   row: A,
   query: Query
 ): Effect.Effect<CqlError | "added"> =>
-  Run.prepareOnly(core, query, settings, "anywhere").pipe(
-    // The schema may have changed since, which forgets what was prepared: then it goes out as any statement does.
-    Effect.map(() => add(core, target, groups, row, query) ?? notPrepared(query)),
+  onceAdmitted(groups, settings, Run.prepareOnly(core, query, settings, "anywhere")).pipe(
+    Effect.map((prepared) => addPrepared(target, groups, row, query, prepared)),
     Effect.catch((error) => Effect.succeed(error))
   )
-
-const notPrepared = ({ text }: Query): CqlError =>
-  Errors.make({
-    reason: new Errors.Unprepared({ message: "the schema has changed while the row was prepared" }),
-    statement: text
-  })
 
 /** Without the key of a partition the server refuses it; until then it is in nobody's way. */
 const noPartition = ""
 
-const keysOf = (
+const placeOf = (
   { parameters, partitionKeys }: Prepared,
-  clusteringKey: ReadonlyArray<string>,
+  { clusteringKey, staticColumns }: Target,
   values: Buffer
-): { readonly partition: string; readonly key: string } => {
+): { readonly partition: string; readonly key: string; readonly statics: string | undefined } => {
   const partition = Encoder.routingKey(values, partitionKeys)?.toString("latin1") ?? noPartition
-  const clustering = clusteringKey.map((name) => parameters.findIndex((parameter) => parameter.name === name))
-  if (clustering.length === 0 || clustering.includes(-1)) return { partition, key: partition }
-  return { partition, key: Encoder.routingKey(values, clustering)?.toString("latin1") ?? partition }
+  const clustering = indexesOf(parameters, clusteringKey)
+  const isWhole = clustering.length > 0 && clustering.length === clusteringKey.length
+  const key = isWhole ? Encoder.routingKey(values, clustering)?.toString("latin1") : undefined
+  return { partition, key: key ?? partition, statics: staticsOf(parameters, staticColumns, values) }
+}
+
+const indexesOf = (parameters: Prepared["parameters"], names: ReadonlyArray<string>): ReadonlyArray<number> =>
+  names.map((name) => parameters.findIndex((parameter) => parameter.name === name)).filter((index) => index >= 0)
+
+/** Of those that the row has. With a null among them it is a value of its own, for it is cheaper than to look closer. */
+const staticsOf = (
+  parameters: Prepared["parameters"],
+  staticColumns: ReadonlyArray<string>,
+  values: Buffer
+): string | undefined => {
+  if (staticColumns.length === 0) return undefined
+  const indexes = indexesOf(parameters, staticColumns)
+  if (indexes.length === 0) return undefined
+  return `${indexes} ${Encoder.routingKey(values, indexes)?.toString("latin1") ?? values.toString("latin1")}`
 }
 
 // --- groups out
+
+/** Tells of each attempt that was too much for the cluster, also when a later one has succeeded. */
+const watched = <A>(settings: Settings, groups: Groups<A>): Settings => {
+  const { retry } = settings
+  const decide: Policy["decide"] = (failure) => {
+    if (wasTooMuch(failure.reason)) groups.dropped()
+    return retry.decide(failure)
+  }
+  return { ...settings, retry: { ...retry, decide } }
+}
+
+const wasTooMuch = (reason: Errors.Reason): boolean =>
+  reason._tag === "Overloaded" || reason._tag === "WriteTimeout" ||
+  (reason._tag === "ClientTimeout" && reason.phase !== "prepare")
 
 const writeNext = <A>(
   core: Core,
@@ -315,31 +386,75 @@ const writeNext = <A>(
     while (true) {
       const group = yield* groups.take
       if (group === undefined) return
-      const { queries, rows } = group
       const sentAt = performance.now()
-      const error = yield* Effect.match(send(core, settings, queries), {
-        onFailure: (error) => error,
-        onSuccess: () => undefined
-      })
-      groups.done(group, performance.now() - sentAt, error !== undefined)
-      yield* Queue.offer(written, { rows, error })
+      const results = yield* writeGroup(core, withTime(settings), groups, group)
+      groups.done(group, performance.now() - sentAt, results[0]!.error)
+      for (const result of results) yield* Queue.offer(written, result)
     }
   })
 
-/** With a time that is taken here: what is sent later is later, whichever arrives first. */
-const send = (
-  core: Core,
-  settings: Settings,
-  queries: ReadonlyArray<EncodedQuery>
-): Effect.Effect<unknown, CqlError> => {
-  const timed = settings.clientTimestamps && settings.timestamp === undefined
+/** Taken here, and for all attempts: what is sent later is later, whichever arrives first. */
+const withTime = (settings: Settings): Settings =>
+  settings.clientTimestamps && settings.timestamp === undefined
     ? { ...settings, timestamp: Timestamp.next() }
     : settings
+
+const writeGroup = <A>(
+  core: Core,
+  settings: Settings,
+  groups: Groups<A>,
+  { queries, rows }: Group<A>
+): Effect.Effect<ReadonlyArray<Written<A>>> =>
+  Effect.gen(function*() {
+    const error = yield* errorOf(send(core, settings, groups, queries))
+    if (error?.reason._tag !== "InvalidQuery" || queries.length === 1) return [{ rows, error }]
+    // Nothing of the batch was written, for one of its rows or for all of them together.
+    return yield* Effect.forEach(rows, (row, index) =>
+      Effect.map(
+        errorOf(send(core, settings, groups, [queries[index]!])),
+        (error): Written<A> => ({ rows: [row], error })
+      ))
+  })
+
+const errorOf = (effect: Effect.Effect<unknown, CqlError>): Effect.Effect<CqlError | undefined> =>
+  Effect.match(effect, { onFailure: (error) => error, onSuccess: () => undefined })
+
+const send = <A>(
+  core: Core,
+  settings: Settings,
+  groups: Groups<A>,
+  queries: ReadonlyArray<EncodedQuery>
+): Effect.Effect<unknown, CqlError> => {
   const sent = queries.length === 1
-    ? Run.allRows(core, queries[0]!, timed)
-    : Run.batch(core, batchOf(queries), timed, () => undefined)
-  return Effect.catchTag(sent, "SchemaError", Effect.die)
+    ? Run.allRows(core, queries[0]!, settings)
+    : Run.batch(core, batchOf(queries), settings, () => undefined)
+  return onceAdmitted(groups, settings, Effect.catchTag(sent, "SchemaError", Effect.die))
 }
+
+/** Nothing was sent of what the session refuses, and a stream can wait; as long as a statement may take. */
+const onceAdmitted = <A, B>(
+  groups: Groups<A>,
+  { timeoutMillis }: Settings,
+  sent: Effect.Effect<B, CqlError>
+): Effect.Effect<B, CqlError> => {
+  const deadline = performance.now() + timeoutMillis
+  const isRefused = ({ reason }: CqlError): boolean => reason._tag === "AdmissionRefused"
+  const sentLater = Effect.suspend(() => {
+    groups.dropped()
+    return Effect.delay(sent, "5 millis")
+  })
+  return Effect.catchIf(
+    sent,
+    isRefused,
+    () =>
+      Effect.retry(sentLater, {
+        schedule: untilAdmitted,
+        while: (error) => isRefused(error) && performance.now() < deadline
+      })
+  )
+}
+
+const untilAdmitted = backoff("5 millis", Duration.millis(500))
 
 const batchOf = (queries: ReadonlyArray<EncodedQuery>): BatchQuery => ({
   type: "unlogged",

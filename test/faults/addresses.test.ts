@@ -7,7 +7,7 @@ import { vi } from "vitest"
 import type { Session } from "../../src/index.ts"
 import { CqlRetry, Statement } from "../../src/index.ts"
 import * as Reply from "../support/Reply.ts"
-import { connect, hold, untilNode } from "../support/scripted.ts"
+import { connect, hold, preparesUsers, untilNode } from "../support/scripted.ts"
 import * as ScriptedServer from "../support/ScriptedServer.ts"
 import * as TcpListener from "../support/TcpListener.ts"
 
@@ -36,12 +36,7 @@ const makeCluster = Effect.fnUntraced(function*(nodes = 3) {
     keyspaces: { shop: { class: "SimpleStrategy", replication_factor: "1" } }
   })
   servers.on(/^(SELECT|INSERT)/, Reply.void)
-  servers.prepared(/^INSERT/, {
-    params: [{ name: "id", type: "text" }],
-    partitionKeys: [0],
-    keyspace: "shop",
-    table: "users"
-  })
+  preparesUsers(servers)
   return servers
 })
 

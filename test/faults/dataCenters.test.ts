@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { CqlRetry, Session, Statement } from "../../src/index.ts"
 import * as Reply from "../support/Reply.ts"
-import { connect, reasonOf, untilNode } from "../support/scripted.ts"
+import { connect, preparesUsers, reasonOf, untilNode } from "../support/scripted.ts"
 import * as ScriptedServer from "../support/ScriptedServer.ts"
 
 type Servers = ScriptedServer.Cluster
@@ -25,12 +25,7 @@ const makeCluster = Effect.fnUntraced(function*(...dataCenters: ReadonlyArray<st
     keyspaces: { shop: { class: "NetworkTopologyStrategy", paris: "1", oslo: "1" } }
   })
   servers.on(/^(SELECT|INSERT|UPDATE)/, Reply.void)
-  servers.prepared(/^INSERT/, {
-    params: [{ name: "id", type: "text" }],
-    partitionKeys: [0],
-    keyspace: "shop",
-    table: "users"
-  })
+  preparesUsers(servers)
   return servers
 })
 

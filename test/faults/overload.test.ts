@@ -4,7 +4,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import { Statement } from "../../src/index.ts"
+import type { Session } from "../../src/index.ts"
+import { CqlRetry, Statement } from "../../src/index.ts"
 import * as Reply from "../support/Reply.ts"
 import { connect, hold, reasonOf } from "../support/scripted.ts"
 import * as ScriptedServer from "../support/ScriptedServer.ts"
@@ -135,5 +136,96 @@ describe("a queue", () => {
       yield* held.answer(4)
       yield* Fiber.joinAll(next)
       assert.deepStrictEqual([admission.inFlight, admission.queued, held.most()], [0, 0, 4])
+    }))
+})
+
+describe("what was given up while the connection answers others", () => {
+  const select = (cql: Session["Service"]["cql"], name: string) => cql`SELECT ${cql.unsafe(name)}`
+
+  const opened = Effect.fnUntraced(function*(options: Session.Options) {
+    const server = yield* ScriptedServer.make()
+    server.on("SELECT ping", Reply.void)
+    const session = yield* connect(server, { retry: CqlRetry.none, shutdownTimeout: "20 millis", ...options })
+    const { admission } = session.core.shared
+    return {
+      admission,
+      server,
+      session,
+      ping: select(session.cql, "ping"),
+      idle: Effect.repeat(Effect.yieldNow, { until: () => admission.inFlight === 0 })
+    }
+  })
+
+  /** Answered meanwhile: the connection is not silent. */
+  const givenUp = Effect.fnUntraced(function*(
+    { ping, server, session }: Effect.Success<ReturnType<typeof opened>>,
+    match: string,
+    count: number
+  ) {
+    const short = reasonOf("ClientTimeout")(
+      select(session.cql, match).pipe(Statement.withOptions({ timeout: "200 millis" }))
+    )
+    const late = yield* Effect.forkChild(Effect.forEach(numbered(count), () => short, allAtOnce))
+    yield* server.awaitRequest(`SELECT ${match}`, count)
+    yield* ping
+    yield* Fiber.join(late)
+    // A silent one would be seen a turn later.
+    yield* Effect.yieldNow
+    yield* Effect.yieldNow
+  })
+
+  it.live("keeps its places until the late answers come: the server never has more than may be in flight", () =>
+    Effect.gen(function*() {
+      const all = yield* opened({ maxInFlight: 8, connectionsPerNode: 1 })
+      const held = hold(all.server, /^SELECT (held|next)/)
+      yield* givenUp(all, "held", 4)
+      assert.strictEqual(all.admission.inFlight, 4)
+      // Nothing that a close would wait for.
+      assert.strictEqual(all.session.core.inFlight, 0)
+      const next = yield* Effect.forkChild(
+        Effect.forEach(numbered(8), () => select(all.session.cql, "next"), allAtOnce)
+      )
+      yield* held.awaitHeld(8)
+      assert.deepStrictEqual([all.admission.inFlight, all.admission.queued], [8, 4])
+      yield* held.answer(4)
+      yield* held.awaitHeld(8)
+      yield* held.answer(8)
+      yield* Fiber.join(next)
+      assert.strictEqual(held.most(), 8)
+      yield* all.idle
+    }))
+
+  it.live("has no place any more when its connection is gone", () =>
+    Effect.gen(function*() {
+      const all = yield* opened({ maxInFlight: 8, connectionsPerNode: 1 })
+      all.server.on("SELECT lost", Reply.silence)
+      yield* givenUp(all, "lost", 3)
+      assert.strictEqual(all.admission.inFlight, 3)
+      yield* all.server.dropConnections
+      yield* all.idle
+    }))
+
+  it.live("leaves others the half of the places, where answers are lost", () =>
+    Effect.gen(function*() {
+      const all = yield* opened({ maxInFlight: 4, maxQueued: 100, connectionsPerNode: 1 })
+      all.server.on("SELECT lost", Reply.silence)
+      for (const count of [3, 2, 2]) {
+        yield* givenUp(all, "lost", count)
+        assert.isAtMost(all.admission.inFlight, 2)
+        yield* all.server.clearRequests
+        yield* Effect.forEach(numbered(50), () => all.ping, allAtOnce)
+      }
+      assert.strictEqual(all.admission.inFlight, 2)
+    }))
+
+  it.live("frees its places at once, where the connection is silent", () =>
+    Effect.gen(function*() {
+      const all = yield* opened({ maxInFlight: 8, connectionsPerNode: 1 })
+      all.server.on("SELECT lost", Reply.silence)
+      const short = select(all.session.cql, "lost").pipe(Statement.withOptions({ timeout: "50 millis" }))
+      yield* Effect.forEach(numbered(4), () => reasonOf("ClientTimeout")(short), allAtOnce)
+      yield* Effect.yieldNow
+      yield* Effect.yieldNow
+      assert.strictEqual(all.admission.inFlight, 0)
     }))
 })

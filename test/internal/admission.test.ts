@@ -9,9 +9,20 @@ import * as Keyspace from "../support/keyspace.ts"
 import * as Reply from "../support/Reply.ts"
 import { connect, hold, reasonOf } from "../support/scripted.ts"
 import * as ScriptedServer from "../support/ScriptedServer.ts"
+import type { Load } from "../support/SimulatedServer.ts"
+import { simulate } from "../support/SimulatedServer.ts"
+
+/** Time stands still until the test says otherwise. */
+const clockAt = (millis: number) => {
+  const clock = vi.spyOn(performance, "now").mockReturnValue(millis)
+  onTestFinished(() => clock.mockRestore())
+  return clock
+}
+
+const waiter = (admitted: () => void, deadline = Infinity) => ({ admitted, deadline })
 
 describe("Admission", () => {
-  const waiterInto = (log: Array<string>, name: string) => ({ admitted: () => void log.push(name) })
+  const waiterInto = (log: Array<string>, name: string) => waiter(() => void log.push(name))
 
   it("gives a place at once while there are any, and to nobody before those who wait", () => {
     const admission = new Admission(2, 10)
@@ -30,12 +41,10 @@ describe("Admission", () => {
     const admission = new Admission(1, 10)
     const admitted: Array<string> = []
     admission.tryEnter()
-    admission.enqueue({
-      admitted: () => {
-        admission.leave()
-        assert.isFalse(admission.tryEnter())
-      }
-    })
+    admission.enqueue(waiter(() => {
+      admission.leave()
+      assert.isFalse(admission.tryEnter())
+    }))
     admission.enqueue(waiterInto(admitted, "next"))
     admission.leave()
     assert.deepStrictEqual(admitted, ["next"])
@@ -63,25 +72,24 @@ describe("Admission", () => {
   it("passes places on to a hundred thousand waiters that leave at once, without a stack of that depth", () => {
     const admission = new Admission(1, Infinity)
     admission.tryEnter()
-    for (let count = 0; count < 100_000; count++) admission.enqueue({ admitted: () => admission.leave() })
+    for (let count = 0; count < 100_000; count++) admission.enqueue(waiter(() => admission.leave()))
     admission.leave()
     assert.deepStrictEqual([admission.inFlight, admission.queued], [0, 0])
   })
 })
 
 describe("Admission of those with little time", () => {
-  const nobody = () => ({ admitted: () => undefined })
+  const nobody = (patienceMillis = Infinity) => waiter(() => undefined, performance.now() + patienceMillis)
 
   /** One place, a thousand who wait, and a second in which one was answered every ten milliseconds. */
   const busy = () => {
-    const clock = vi.spyOn(performance, "now").mockReturnValue(5000)
-    onTestFinished(() => clock.mockRestore())
+    const clock = clockAt(5000)
     const admission = new Admission(1, Infinity)
     admission.tryEnter()
-    for (let count = 0; count < 1000; count++) admission.enqueue(nobody(), 1000)
+    for (let count = 0; count < 1000; count++) admission.enqueue(nobody(1000))
     const answer = (count: number): void => {
       for (; count > 0; count--) {
-        admission.answers++
+        admission.pace.answered(performance.now())
         admission.leave()
       }
     }
@@ -97,36 +105,177 @@ describe("Admission of those with little time", () => {
 
   it("refuses who would not be answered in time, and takes who would", () => {
     const { admission } = busy()
-    assert.isFalse(admission.enqueue(nobody(), 1000))
-    assert.isFalse(admission.enqueue(nobody(), 10_000))
-    assert.isTrue(admission.enqueue(nobody(), 15_000))
+    assert.isFalse(admission.enqueue(nobody(1000)))
+    assert.isFalse(admission.enqueue(nobody(10_000)))
+    assert.isTrue(admission.enqueue(nobody(19_000)))
     assert.isTrue(admission.enqueue(nobody()))
     assert.strictEqual(admission.queued, 902)
   })
 
   it("takes them again when the queue is short", () => {
     const { admission, answer } = busy()
-    assert.isFalse(admission.enqueue(nobody(), 1000))
-    answer(850)
-    assert.isTrue(admission.enqueue(nobody(), 1000))
+    assert.isFalse(admission.enqueue(nobody(1000)))
+    answer(860)
+    assert.isTrue(admission.enqueue(nobody(1000)))
   })
 
   it("goes by the pace of now: what is given up frees a place, and is not answered", () => {
     const { admission, answer, clock } = busy()
-    assert.isTrue(admission.enqueue(nobody(), 15_000))
+    assert.isTrue(admission.enqueue(nobody(19_000)))
     answer(20)
     for (let count = 0; count < 500; count++) admission.leave()
     clock.mockReturnValue(10_000)
-    assert.isFalse(admission.enqueue(nobody(), 15_000))
+    assert.isFalse(admission.enqueue(nobody(19_000)))
   })
 
   it("knows nothing of the pace of a new queue", () => {
     const { admission, answer } = busy()
-    assert.isFalse(admission.enqueue(nobody(), 1000))
+    assert.isFalse(admission.enqueue(nobody(1000)))
     answer(901)
     assert.isTrue(admission.tryEnter())
-    for (let count = 0; count < 1000; count++) assert.isTrue(admission.enqueue(nobody(), 1000))
+    for (let count = 0; count < 1000; count++) assert.isTrue(admission.enqueue(nobody(1000)))
   })
+})
+
+describe("Admission of what was given up", () => {
+  /** Gives one up that is in flight; called back by what is returned. */
+  const giveUp = (admission: Admission): () => void => {
+    let over: (() => void) | undefined
+    admission.leaveLate((end) => {
+      over = end
+    })
+    return () => over!()
+  }
+
+  const full = (limit: number) => {
+    const admission = new Admission(limit, Infinity)
+    while (admission.tryEnter());
+    return admission
+  }
+
+  it("keeps its place until it is over, and gives it back once, to who has waited longest", () => {
+    const admission = full(2)
+    const admitted: Array<string> = []
+    for (const name of ["a", "b"]) admission.enqueue(waiter(() => void admitted.push(name)))
+    const over = giveUp(admission)
+    assert.deepStrictEqual([admission.inFlight, admitted], [2, []])
+    over()
+    assert.deepStrictEqual(admitted, ["a"])
+    over()
+    assert.deepStrictEqual([admission.inFlight, admitted], [2, ["a"]])
+  })
+
+  it("gives it back at once where it is over by then", () => {
+    const admission = full(2)
+    admission.leaveLate((over) => over())
+    assert.strictEqual(admission.inFlight, 1)
+  })
+
+  it("never holds more than half of the limit: the oldest gives its place back, and does so once", () => {
+    const admission = full(8)
+    const overs = Array.from({ length: 7 }, () => giveUp(admission))
+    assert.strictEqual(admission.inFlight, 5)
+    for (const over of overs) over()
+    assert.strictEqual(admission.inFlight, 1)
+  })
+
+  it("holds no place where one request is all that may be in flight, lest all have to wait for a lost answer", () => {
+    const admission = full(1)
+    const over = giveUp(admission)
+    assert.strictEqual(admission.inFlight, 0)
+    over()
+    assert.strictEqual(admission.inFlight, 0)
+  })
+
+  it("is not waited for any longer than a server works on it", () => {
+    const clock = clockAt(1000)
+    const admission = full(8)
+    const first = giveUp(admission)
+    clock.mockReturnValue(11_000)
+    giveUp(admission)
+    clock.mockReturnValue(20_999)
+    assert.isFalse(admission.tryEnter())
+    clock.mockReturnValue(21_001)
+    assert.isTrue(admission.tryEnter())
+    assert.isFalse(admission.tryEnter())
+    clock.mockReturnValue(31_001)
+    assert.isTrue(admission.tryEnter())
+    first()
+    assert.strictEqual(admission.inFlight, 8)
+  })
+})
+
+/**
+ * By simulation, with what a session has by default: 1,024 in flight, and here 16,384 who may wait. Of a server that is
+ * asked for more than it can do, what it does has to be of use to somebody.
+ */
+describe("Admission in front of a server", () => {
+  const run = (load: Omit<Load, "admission" | "setNow">, admission = new Admission(1024, 16_384)) => {
+    const clock = clockAt(0)
+    return simulate({ admission, setNow: (millis) => void clock.mockReturnValue(millis), ...load })
+  }
+
+  const overload = { perSecond: 500, workers: 8, arrivalsPerSecond: 2000, seconds: 30 }
+
+  const overloads: Readonly<Record<string, Partial<Load>>> = {
+    "": {},
+    ", in bursts of a hundred": { burst: 100 },
+    ", which has one worker": { workers: 1 },
+    ", which has 64 workers": { workers: 64 }
+  }
+
+  for (const [name, load] of Object.entries(overloads)) {
+    for (const seed of [1, 2, 3]) {
+      it(`of four times what it can do has nine tenths of that answered in time${name}; seed ${seed}`, () => {
+        const counts = run({ ...overload, ...load, seed })
+        assert.isAtLeast(counts.inTime, 0.9 * overload.perSecond * overload.seconds)
+        assert.isAtMost(counts.mostAtServer, 1024)
+        const { arrived, givenUp, inTime, refused, timedOutInQueue } = counts
+        assert.isAtMost(arrived - inTime - refused - givenUp - timedOutInQueue, 1024)
+      })
+    }
+  }
+
+  // What is given up is all there is to tell it by.
+  for (const seed of [1, 2, 3]) {
+    it(`of twice what it can do has most of that answered in time, where the limit is never reached; seed ${seed}`, () => {
+      const { inTime, mostAtServer } = run({ ...overload, arrivalsPerSecond: 1000, seed }, new Admission(4096, 16_384))
+      assert.isBelow(mostAtServer, 4096)
+      assert.isAtLeast(inTime, 0.85 * overload.perSecond * overload.seconds)
+    })
+  }
+
+  const slow = { share: 0.3, millis: 2500 }
+
+  const fewEnough: Readonly<Record<string, Omit<Load, "admission" | "setNow">>> = {
+    "half of what it can do": { ...overload, arrivalsPerSecond: 250 },
+    "nearly what it can do": { ...overload, arrivalsPerSecond: 450 },
+    "slow statements of which a third are given up": {
+      perSecond: 10_000,
+      workers: 2000,
+      arrivalsPerSecond: 300,
+      slow,
+      seconds: 30
+    },
+    "as many slow statements as may be in flight, of which a third are given up": {
+      perSecond: 10_000,
+      workers: 2000,
+      arrivalsPerSecond: 1000,
+      slow,
+      seconds: 30
+    },
+    "slow statements, 200 at a time": { ...overload, workers: 200, arrivalsPerSecond: 250, burst: 200 }
+  }
+
+  for (const [name, load] of Object.entries(fewEnough)) {
+    for (const seed of [1, 2, 3]) {
+      it(`refuses nobody, and lets nobody wait: ${name}; seed ${seed}`, () => {
+        const { arrived, refused, timedOutInQueue } = run({ ...load, seed })
+        assert.isAbove(arrived, 1000)
+        assert.deepStrictEqual({ refused, timedOutInQueue }, { refused: 0, timedOutInQueue: 0 })
+      })
+    }
+  }
 })
 
 describe("Admission with an adaptive limit", () => {
@@ -140,7 +289,7 @@ describe("Admission with an adaptive limit", () => {
     const admission = new Admission(new AdaptiveLimit({ min: 1, max: 1000 }), Infinity)
     const first = admission.limit
     let admitted = 0
-    for (let count = 0; count < 10_000; count++) admission.enqueue({ admitted: () => void admitted++ })
+    for (let count = 0; count < 10_000; count++) admission.enqueue(waiter(() => void admitted++))
     admission.inFlight++
     answer(admission)
     assert.strictEqual(admission.inFlight, first)

@@ -35,31 +35,70 @@ describe("partitionerOf", () => {
   })
 })
 
+describe("isToken", () => {
+  it("knows what a partitioner can parse, and nothing else", () => {
+    for (const text of ["0", "-9223372036854775808", "9223372036854775807"]) assert.isTrue(murmur3.isToken(text), text)
+    for (const text of ["", "abc", "0x10", "1.5", "-", " 1", "9223372036854775808"]) {
+      assert.isFalse(murmur3.isToken(text), text)
+    }
+    for (const text of ["-1", "170141183460469231731687303715884105728"]) assert.isTrue(random.isToken(text), text)
+    for (const text of ["-2", "170141183460469231731687303715884105729"]) assert.isFalse(random.isToken(text), text)
+    for (const text of ["", "00FF", "7f"]) assert.isTrue(byteOrdered.isToken(text), text)
+    for (const text of ["f", "0x00", "-1", "zz"]) assert.isFalse(byteOrdered.isToken(text), text)
+  })
+})
+
+describe("tokenIn", () => {
+  it("is one of the range, or nothing for all of the ring", () => {
+    assert.strictEqual(Ring.tokenIn({ start: 1n, end: 5n }), 5n)
+    assert.strictEqual(Ring.tokenIn({ start: undefined, end: 5n }), 5n)
+    assert.strictEqual(Ring.tokenIn({ start: 5n, end: undefined }), 6n)
+    assert.isTrue(Ring.tokenIn({ start: "ff", end: undefined })! > "ff")
+    assert.isUndefined(Ring.tokenIn(Ring.whole))
+  })
+})
+
 describe("cut", () => {
   it("at no token is the range itself", () => {
-    assert.deepStrictEqual(Ring.cut(Ring.whole, []), [Ring.whole])
+    assert.deepStrictEqual(Ring.cut(murmur3, Ring.whole, []), [Ring.whole])
   })
 
   it("at one token makes two of the ring", () => {
-    assert.deepStrictEqual(Ring.cut(Ring.whole, [5n]), [{ start: undefined, end: 5n }, { start: 5n, end: undefined }])
+    assert.deepStrictEqual(Ring.cut(murmur3, Ring.whole, [5n]), [{ start: undefined, end: 5n }, {
+      start: 5n,
+      end: undefined
+    }])
   })
 
   it("takes tokens in any order, and once", () => {
-    const ranges = Ring.cut(Ring.whole, [7n, -3n, 7n, 10n, -3n])
+    const ranges = Ring.cut(murmur3, Ring.whole, [7n, -3n, 7n, 10n, -3n])
     assertWhole(ranges)
     assert.deepStrictEqual(ranges.map(({ end }) => end), [-3n, 7n, 10n, undefined])
   })
 
   it("passes over tokens outside and at its ends", () => {
-    assert.deepStrictEqual(Ring.cut({ start: 1n, end: 9n }, [0n, 1n, 5n, 9n, 10n]), [
+    assert.deepStrictEqual(Ring.cut(murmur3, { start: 1n, end: 9n }, [0n, 1n, 5n, 9n, 10n]), [
       { start: 1n, end: 5n },
       { start: 5n, end: 9n }
     ])
   })
 
+  it("passes over the first token of all, at which a range would end that is all of the ring to the server", () => {
+    const first = [[murmur3, -(2n ** 63n)], [random, -1n], [byteOrdered, ""]] as const
+    for (const [partitioner, token] of first) {
+      assert.deepStrictEqual(Ring.cut(partitioner, Ring.whole, [token]), [Ring.whole])
+    }
+  })
+
   it("sorts bytes as they are compared", () => {
     const tokens = ["ff", "00", "00ff", "7f"].map(byteOrdered.parse)
-    assert.deepStrictEqual(Ring.cut(Ring.whole, tokens).map(({ end }) => end), ["00", "00ff", "7f", "ff", undefined])
+    assert.deepStrictEqual(Ring.cut(byteOrdered, Ring.whole, tokens).map(({ end }) => end), [
+      "00",
+      "00ff",
+      "7f",
+      "ff",
+      undefined
+    ])
   })
 })
 
@@ -82,6 +121,10 @@ describe("split", () => {
     const ranges = Ring.split(murmur3, range, 100)
     assert.deepStrictEqual(ranges, [{ start: 4n, end: 5n }, { start: 5n, end: 6n }, { start: 6n, end: 7n }])
     assert.deepStrictEqual(Ring.split(murmur3, { start: 4n, end: 5n }, 100), [{ start: 4n, end: 5n }])
+  })
+
+  it("makes one part of what cannot be divided into so many", () => {
+    for (const parts of [0, -1, NaN]) assert.deepStrictEqual(Ring.split(murmur3, Ring.whole, parts), [Ring.whole])
   })
 
   it("keeps the ends of a range that has some", () => {

@@ -463,6 +463,22 @@ const scripted = {
     yield* leavesNothing(proxy, body)
   }),
 
+  // From the driver's inside: an event would have to come in the moment between its goodbye and that of the server.
+  "events of the cluster that come while it closes": onScripted((server) =>
+    Effect.gen(function*() {
+      const { close, session } = yield* openIn(server, {})
+      const control = session.core.shared.client.raw.controlConnection
+      yield* close
+      control._nodeSchemaChangeHandler(
+        { keyspace: "shop", isKeyspace: true, schemaChangeType: "UPDATED" } as { readonly keyspace: string }
+      )
+      const moved = { inet: { address: server.host } }
+      control._nodeTopologyChangeHandler(moved)
+      control._nodeStatusChangeHandler({ ...moved, up: true })
+      yield* Effect.yieldNow
+    })
+  ),
+
   "a heartbeat that is not answered": onScripted((server) =>
     Effect.gen(function*() {
       yield* open(server, { heartbeatInterval: "10 millis" })

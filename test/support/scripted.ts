@@ -3,7 +3,8 @@
  */
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
 import type { Cluster } from "../../src/index.ts"
 import { CqlError, Session } from "../../src/index.ts"
 import * as Reply from "./Reply.ts"
@@ -20,11 +21,33 @@ export const optionsFor = (server: Endpoint): Cluster.Options => ({
   port: server.port
 })
 
+/** Lets the servers prepare any INSERT with an id, which is the partition key of the table "users". */
+export const preparesUsers = (servers: ScriptedServer.Scripts): unknown =>
+  servers.prepared(/^INSERT/, {
+    params: [{ name: "id", type: "text" }],
+    partitionKeys: [0],
+    keyspace: "shop",
+    table: "users"
+  })
+
 /** A session with a cluster of its own on that server. */
 export const connect = (
   server: Endpoint,
   options: Session.Options = {}
 ): Effect.Effect<Session["Service"], CqlError, Scope.Scope> => Session.make({ ...optionsFor(server), ...options })
+
+/** A session on those servers that the test can close, and what it is looked at by. */
+export const openOn = Effect.fnUntraced(function*<S extends Endpoint>(servers: S, options: Session.Options) {
+  const scope = yield* Scope.fork(yield* Effect.scope)
+  const session = yield* Scope.provide(connect(servers, options), scope)
+  return {
+    servers,
+    session,
+    cql: session.cql,
+    admission: session.core.shared.admission,
+    close: Scope.close(scope, Exit.void)
+  }
+})
 
 type Reason = CqlError["reason"]
 

@@ -208,3 +208,15 @@ export const parseUuid = (text: string, target: Uint8Array, at: number): boolean
 
 /** What has a place among the floats of 32 bits, if not with all its digits: no number becomes an infinite one. */
 export const isFloat = (value: number): boolean => !Number.isFinite(value) || Number.isFinite(Math.fround(value))
+
+/** More digits than these would be mostly zeros. */
+const mostZeros = 64
+
+/** With its scale, which Effect's own format leaves out. */
+export const formatDecimal = ({ scale, value }: { readonly scale: number; readonly value: bigint }): string => {
+  if (scale < 0 || scale > mostZeros) return `${value}e${-scale}`
+  const digits = String(value < 0n ? -value : value).padStart(scale + 1, "0")
+  const whole = digits.slice(0, digits.length - scale)
+  const sign = value < 0n ? "-" : ""
+  return scale === 0 ? `${sign}${whole}` : `${sign}${whole}.${digits.slice(-scale)}`
+}

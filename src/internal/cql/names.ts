@@ -9,7 +9,7 @@ export interface TableName {
   readonly name: string
 }
 
-export const quote = (name: string): string => `"${name.replaceAll("\"", "\"\"")}"`
+export const quote = (name: string): string => `"${String(name).replaceAll("\"", "\"\"")}"`
 
 /** `users`, `shop.users`, `"Shop"."Users"`; `undefined` for what is no name. */
 export const parse = (text: string): TableName | undefined => {

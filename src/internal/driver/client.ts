@@ -12,6 +12,7 @@ import type {
   Connection,
   ConnectionClass,
   ControlConnection,
+  DriverOperation,
   FrameFlags,
   Host,
   Parser,
@@ -25,6 +26,7 @@ import { followNodes, recoverOneAtATime } from "./recovery.ts"
 import type { Request } from "./requests.ts"
 import type { Response } from "./responses.ts"
 import { readOwnResponses } from "./responses.ts"
+import { atMost, politeMillis, settled } from "./waiting.ts"
 
 const ConnectionOf = DriverConnection as unknown as ConnectionClass
 
@@ -58,9 +60,14 @@ export class NotSent extends Error {
   }
 }
 
-/** Called once, with the error or the response. */
+/** The server may still work on what has timed out. Calls back once it has answered, or it is known that it never will. */
+export interface WhenOver {
+  (over: () => void): void
+}
+
+/** Called once, with the error or the response; `whenOver` with that of a timeout. */
 export interface Settle<A> {
-  (error: unknown, response: Response<A> | undefined): void
+  (error: unknown, response: Response<A> | undefined, whenOver?: WhenOver): void
 }
 
 /** A response to one of the driver's own kinds of result, which `readOwnResponses` left to it. */
@@ -71,8 +78,8 @@ interface DriverResponse {
 
 const noFlags: FrameFlags = {}
 
-/** How long a socket may take to say goodbye before it is destroyed, in milliseconds. */
-const politeMillis = 1000
+/** The stream id of what waits for a free one. */
+const notWritten = -1
 
 /** Between two looks at the schema versions of the nodes, in milliseconds. */
 const agreementMillis = 500
@@ -180,6 +187,7 @@ export class DriverClient {
     }
     // A connection that the pool has just opened is in no keyspace yet.
     const end = performance.now() + timeoutMillis
+    const { heard } = connection
     this.switchKeyspace(connection, this.keyspace, timeoutMillis).then(
       () =>
         request.abandoned
@@ -188,7 +196,8 @@ export class DriverClient {
       (error) => {
         const isLost = (error as { readonly isSocketError?: boolean }).isSocketError === true
         if (isLost) host.removeFromPool(connection)
-        this.settleError(host, connection, connection.heard, isLost ? new NotSent(error) : error, settle)
+        else if (isTimeout(error)) ifSilent(connection, heard, () => checkSilent(host, connection))
+        guarded(settle, isLost || isTimeout(error) ? new NotSent(error) : error, undefined)
       }
     )
   }
@@ -212,8 +221,10 @@ export class DriverClient {
     this.sendOptions.millis = Math.max(1, timeoutMillis)
     const end = performance.now() + timeoutMillis
     const { heard } = connection
-    connection.sendStream(request, this.sendOptions, (error, response) => {
-      if (error !== null && error !== undefined) return this.settleError(host, connection, heard, error, settle)
+    const operation = connection.sendStream(request, this.sendOptions, (error, response) => {
+      if (error !== null && error !== undefined) {
+        return this.settleError(host, connection, heard, error, settle, () => operation)
+      }
       const own = response as Response<A> & DriverResponse
       if (own.value !== undefined) return guarded(settle, undefined, own)
       return this.settleDriverResponse(connection, own, end - performance.now(), settle)
@@ -226,13 +237,15 @@ export class DriverClient {
     connection: Connection,
     heard: number,
     error: unknown,
-    settle: Settle<A>
+    settle: Settle<A>,
+    operation: () => DriverOperation
   ): void {
-    const failure = error as { readonly isSocketError?: boolean; readonly name?: string }
+    const failure = error as { readonly isSocketError?: boolean }
     if (failure.isSocketError === true) host.removeFromPool(connection)
-    // A connection that has answered others meanwhile is no dead one, but that of a server with too much to do.
-    else if (failure.name === "OperationTimedOutError" && heard === connection.heard) checkSilent(host, connection)
-    guarded(settle, error, undefined)
+    if (!isTimeout(error)) return guarded(settle, error, undefined)
+    ifSilent(connection, heard, () => checkSilent(host, connection))
+    const over = whenOver(operation(), (end) => ifSilent(connection, heard, end))
+    guarded(settle, error, undefined, over)
   }
 
   private settleDriverResponse<A>(
@@ -439,6 +452,7 @@ export class DriverClient {
     }
     const handleSchemaChange = control._nodeSchemaChangeHandler
     control._nodeSchemaChangeHandler = (event) => {
+      if (this.isClosing) return
       this.onSchemaChange(event.keyspace)
       handleSchemaChange.call(control, event)
     }
@@ -483,23 +497,49 @@ const noAnswer = (endpoint: string, millis: number): Error =>
     endpoint
   )
 
+/**
+ * A connection that has answered others meanwhile is no dead one, but that of a server with too much to do. And in a
+ * process with too much to do the timers come first: what is there to be read is read before the immediates.
+ */
+const ifSilent = (connection: Connection, heard: number, act: () => void): void => {
+  setImmediate(() => {
+    if (heard === connection.heard) act()
+  })
+}
+
+const isTimeout = (error: unknown): boolean => (error as { readonly name?: string }).name === "OperationTimedOutError"
+
+/** Of one that has timed out; nothing comes any more when it was never written, nor from one who is silent. */
+const whenOver = (operation: DriverOperation, ifItNeverWill: (end: () => void) => void): WhenOver | undefined => {
+  if (operation.streamId === notWritten) return undefined
+  return (over) => {
+    let isOver = false
+    const end = (): void => {
+      if (isOver) return
+      isOver = true
+      guarded(over, undefined, undefined)
+    }
+    const count = operation._callback
+    operation._callback = () => {
+      count?.()
+      end()
+    }
+    ifItNeverWill(end)
+  }
+}
+
 /** A throw in a callback of the driver's parser would end the connection for every other request on it. */
-const guarded = <A>(settle: Settle<A>, error: unknown, response: Response<A> | undefined): void => {
+const guarded = <A>(
+  settle: Settle<A>,
+  error: unknown,
+  response: Response<A> | undefined,
+  whenOver?: WhenOver
+): void => {
   try {
-    settle(error, response)
+    settle(error, response, whenOver)
   } catch (defect) {
     process.nextTick(() => {
       throw defect
     })
   }
-}
-
-const settled = (promise: Promise<unknown>): Promise<unknown> => promise.then(() => undefined, () => undefined)
-
-const atMost = <A>(millis: number, promise: Promise<A>): Promise<A | undefined> => {
-  let timer: NodeJS.Timeout
-  const limit = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), millis)
-  })
-  return Promise.race([promise, limit]).finally(() => clearTimeout(timer))
 }

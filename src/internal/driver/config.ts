@@ -10,6 +10,7 @@ import { createPrivateKey, X509Certificate } from "node:crypto"
 import { checkServerIdentity as checkAgainstName, createSecureContext } from "node:tls"
 import type { PeerCertificate } from "node:tls"
 import { LocalPolicy } from "./policy.ts"
+import { atMost, politeMillis } from "./waiting.ts"
 
 export interface TlsFiles {
   readonly ca: string | undefined
@@ -151,9 +152,6 @@ class PlainAuthenticator extends Authenticator {
 /** So many are remembered of those that were sent: connections open side by side while a password changes. */
 const maxSecrets = 4
 
-/** How long a close waits for those that are being asked for and do not let themselves be interrupted, in milliseconds. */
-const politeMillis = 1000
-
 /** Asks for the credentials of each connection, so that a password which rotates is the one of the day. */
 export class CredentialsProvider extends AuthProvider {
   // Not to be seen by whoever prints the client's options.
@@ -207,15 +205,10 @@ export class CredentialsProvider extends AuthProvider {
     return () => begun.forEach((end) => void end(lost()))
   }
 
-  /** Ends what is being asked for, and asks no more. Never rejects, and is bounded. */
-  close(): Promise<void> {
+  /** Ends what is being asked for, and asks no more. Never rejects, and is bounded: some do not let themselves be ended. */
+  async close(): Promise<void> {
     this.#isClosed = true
-    const all = Promise.all([...this.#asked].map((end) => end(closed())))
-    let timer: NodeJS.Timeout
-    const limit = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, politeMillis)
-    })
-    return Promise.race([all.then(() => undefined), limit]).finally(() => clearTimeout(timer))
+    await atMost(politeMillis, Promise.all([...this.#asked].map((end) => end(closed()))))
   }
 
   #token(login: Login): Effect.Effect<Buffer, NotALogin> {

@@ -84,7 +84,15 @@ export interface Connection extends EventEmitter {
     request: DriverRequest,
     options: SendOptions,
     callback: (error: Error | null | undefined, response: unknown, length: number | undefined) => void
-  ) => unknown
+  ) => DriverOperation
+}
+
+/** A request on its connection. */
+export interface DriverOperation {
+  /** -1 until it has one. */
+  readonly streamId: number
+  /** After a timeout: what is called when the answer comes, or the connection goes. */
+  _callback: () => void
 }
 
 export interface ConnectionClass {
@@ -164,7 +172,7 @@ export interface ControlConnection extends EventEmitter {
   readonly _setHealthListeners: (host: Host, connection: Connection) => void
   _nodeSchemaChangeHandler: (event: SchemaChange) => void
   _nodeStatusChangeHandler: (event: NodeEvent) => void
-  readonly _nodeTopologyChangeHandler: (event: NodeEvent) => void
+  _nodeTopologyChangeHandler: (event: NodeEvent) => void
   readonly _addressTranslator: {
     readonly translate: (address: string, port: number, callback: (endpoint: string | null) => void) => void
   }

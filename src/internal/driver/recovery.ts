@@ -119,8 +119,14 @@ export interface NodeEvents {
 export const followNodes = (control: ControlConnection, events: NodeEvents): void => {
   const handleStatus = control._nodeStatusChangeHandler
   control._nodeStatusChangeHandler = (event) => {
+    if (events.isOver()) return
     handleStatus.call(control, event)
-    if (event.up === true && !events.isOver()) cameUp(control, event, events)
+    if (event.up === true) cameUp(control, event, events)
+  }
+  // Each sets a timer, which a control connection that has shut down clears no more; its socket is open a while longer.
+  const handleTopology = control._nodeTopologyChangeHandler
+  control._nodeTopologyChangeHandler = (event) => {
+    if (!events.isOver()) handleTopology.call(control, event)
   }
   const setPeers = control.setPeersInfo
   control.setPeersInfo = async (initializing, peers) => {
@@ -142,6 +148,7 @@ export const followNodes = (control: ControlConnection, events: NodeEvents): voi
  */
 const cameUp = (control: ControlConnection, event: NodeEvent, { isOver, pause, port }: NodeEvents): void =>
   control._addressTranslator.translate(event.inet.address.toString(), port, (endpoint) => {
+    if (isOver()) return
     const host = endpoint === null ? undefined : control.hosts.get(endpoint)
     if (host === undefined) return control._nodeTopologyChangeHandler(event)
     void pause(settlingMillis).then(() => isOver() ? undefined : host.checkIsUp())

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
-import { Session, Statement } from "../../../src/index.ts"
+import { CqlRetry, Session, Statement } from "../../../src/index.ts"
 import type { Client, ConnectionClass } from "../../../src/internal/driver/inside.ts"
 import { missingParts } from "../../../src/internal/driver/inside.ts"
 import { cases } from "../../support/releaseCases.ts"
@@ -86,6 +86,31 @@ describe("a connection that was opened anew", () => {
       server.on(/^USE/, Reply.silence, ["system"])
       const statement = cql`SELECT 1`.pipe(Statement.withOptions({ timeout: "50 millis" }))
       assert.deepInclude(yield* reasonOf("ClientTimeout")(statement), { phase: "operation", timeoutMillis: 50 })
+    }))
+
+  it.live("sends nothing before that is answered: in its time another node is asked, whatever the statement", () =>
+    Effect.gen(function*() {
+      const servers = yield* ScriptedServer.makeCluster({ nodes: 2, subnet: "127.0.57" })
+      servers.on(/^UPDATE/, Reply.void)
+      const session = yield* connect(servers, {
+        keyspace: "shop",
+        attemptTimeout: "100 millis",
+        reconnectDelay: { base: "1 millis", max: "1 millis" }
+      })
+      const [node, other] = servers.nodes
+      yield* untilNode("hostUp", session, node!.dropConnections)
+      const asked = servers.on(/^USE/, Reply.silence, ["system"])
+      yield* servers.clearRequests
+      const update = session.cql`UPDATE a`.pipe(
+        Statement.withOptions({ idempotent: false, retry: CqlRetry.none, timeout: "1 minute" })
+      )
+      // Each of the nodes is the first of one of them.
+      yield* Effect.all([update, update], { concurrency: "unbounded" })
+      asked()
+      assert.isAtLeast(node!.received(/^USE/, ["system"]).length, 1)
+      assert.deepStrictEqual([node, other].map((server) => server!.received(/^UPDATE/).length), [0, 2])
+      const { admission } = session.core.shared
+      yield* Effect.repeat(Effect.yieldNow, { until: () => admission.inFlight === 0 })
     }))
 
   it.live("reports why it could not be switched", () =>
