@@ -242,7 +242,8 @@ export abstract class Operation<A, E = never> {
   protected attempt(): void {
     const host = this.nextHost()
     if (host !== undefined) return this.send(host)
-    this.fail(this.deadline - performance.now() < shortest ? this.timedOut("operation") : this.noHostAvailable())
+    const isOver = this.failed !== undefined && this.deadline - performance.now() < shortest
+    this.fail(isOver ? this.timedOut("operation") : this.noHostAvailable())
   }
 
   private nextHost(): Host | undefined {
