@@ -37,9 +37,9 @@ export interface Options<S extends Schema.Constraint, E2 = TransferError, R2 = n
   readonly ttl?: Exclude<Duration.Input, number | bigint> | undefined
   /** Statements in flight at a time, at the most. By default 64. */
   readonly concurrency?: number | undefined
-  /** Rows of one partition that are sent as one batch. By default 50. */
+  /** Rows of one partition that are sent as one batch. By default 100. */
   readonly maxBatchRows?: number | undefined
-  /** Bytes of a batch, of the values that are bound. By default 4,096. */
+  /** Bytes of a batch, of the values that are bound. By default 16,384. */
   readonly maxBatchBytes?: number | undefined
   /** After so many rows, at the most, there is a new checkpoint. By default 10,000. */
   readonly checkpointRows?: number | undefined

@@ -416,7 +416,10 @@ export interface WriteOptions {
   readonly concurrency?: number | undefined
   /** Rows of one partition that are sent as one batch. By default 100. */
   readonly maxBatchRows?: number | undefined
-  /** Bytes of a batch, of the values that are bound. By default 4,096, for a server warns of 5,120. */
+  /**
+   * Bytes of a batch, of the values that are bound. By default 16,384: the limits of servers are for batches over several
+   * partitions, which these never are.
+   */
   readonly maxBatchBytes?: number | undefined
 }
 
@@ -604,8 +607,8 @@ const writtenRows = (
 ): Stream.Stream<ReadonlyArray<unknown>, unknown, unknown> =>
   onSession(() => writeChecks(options), (session, settings) =>
     Effect.map(targetOf(session, options), (target) => {
-      const { concurrency = 64, maxBatchBytes = 4096, maxBatchRows = 100, onFailure } = options
-      const limits = { concurrency, maxBatchBytes, maxBatchRows }
+      const { onFailure } = options
+      const limits = Write.limitsOf(options)
       return Stream.mapEffect(Write.write(session.core, settings, target, limits, rows), ({ error, rows }) => {
         if (error === undefined) return Effect.succeed(rows)
         const failure = new NotWritten({ rows, error })

@@ -44,6 +44,16 @@ export interface Options {
   readonly maxBatchBytes: number
 }
 
+export const limitsOf = ({
+  concurrency = 64,
+  maxBatchBytes = 16_384,
+  maxBatchRows = 100
+}: { readonly [K in keyof Options]?: Options[K] | undefined }): Options => ({
+  concurrency,
+  maxBatchBytes,
+  maxBatchRows
+})
+
 /** Rows of one partition that are written together. */
 interface Group<A> {
   readonly partition: string

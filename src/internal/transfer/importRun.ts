@@ -159,8 +159,7 @@ class Run {
 
   get all(): Effect.Effect<Result, any, any> {
     const { options, session, settings } = this.plan
-    const { concurrency = 64, maxBatchBytes = 4096, maxBatchRows = 50 } = options
-    const limits = { concurrency, maxBatchBytes, maxBatchRows }
+    const limits = Write.limitsOf(options)
     const items = Stream.flatMap(Stream.fromIterable(this.reading.sources), (source) => this.itemsOf(source))
     const written = Write.write(session.core, settings, targetOf(this.plan), limits, items)
     return Stream.runForEach(written, (group) => this.written(group)).pipe(
