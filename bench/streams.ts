@@ -15,7 +15,7 @@ import * as TcpProxy from "../test/support/TcpProxy.ts"
 import { driverClient, ServerLive } from "./clients.ts"
 import { machine, markdown } from "./show.ts"
 import type { Reading } from "./tables.ts"
-import { ReadingStruct } from "./tables.ts"
+import { ReadingStruct, scattered } from "./tables.ts"
 
 const { values: options } = parseArgs({
   options: {
@@ -33,7 +33,7 @@ const whole = (value: number): string => Math.round(value).toLocaleString("en")
 const concurrencies = [1, 2, 4, 8, 16]
 
 const sumOf = (table: string, concurrency: number) =>
-  CqlStream.scan({ table, schema: ReadingStruct, concurrency, ranges: 64 }).pipe(
+  CqlStream.scan({ table, schema: ReadingStruct, concurrency }).pipe(
     Stream.runFold(() => ({ rows: 0, sum: 0 }), ({ rows, sum }, { value }) => ({ rows: rows + 1, sum: sum + value }))
   )
 
@@ -48,11 +48,18 @@ const waiting = Effect.gen(function*() {
     port: proxy.port,
     pageSize: 100
   })
+  // Many small partitions: one that is large is read by one alone, and in the end all others wait for it.
+  const table = "effect_cassandra_bench.written"
+  yield* Effect.provideService(
+    Stream.run(Stream.fromIterable(scattered(200_000)), CqlStream.sink({ table, schema: ReadingStruct })),
+    Session,
+    session
+  )
   const rates: Array<number> = []
   for (const concurrency of concurrencies) {
     const started = performance.now()
     const { rows } = yield* Effect.provideService(
-      sumOf("effect_cassandra_bench.readings", concurrency),
+      sumOf(table, concurrency),
       Session,
       session
     )
