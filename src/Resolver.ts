@@ -14,8 +14,11 @@ import { dual } from "effect/Function"
 import * as Hash from "effect/Hash"
 import * as MutableHashMap from "effect/MutableHashMap"
 import * as Option from "effect/Option"
+import { isNotUndefined } from "effect/Predicate"
 import * as Request from "effect/Request"
 import * as RequestResolver from "effect/RequestResolver"
+import type { AnySpan } from "effect/Tracer"
+import { ParentSpan } from "effect/Tracer"
 import type { CqlError } from "./CqlError.ts"
 import * as Check from "./internal/check.ts"
 import { Session } from "./Session.ts"
@@ -188,6 +191,10 @@ const lookup = <Key, A, E, R>(fields: Lookup<Key>): CqlRequest<Key, A, E, R> =>
 
 type Entry<Key, A, E, R> = Request.Entry<CqlRequest<Key, A, E, R>>
 
+/** Of those who share a look-up, one has it as a child: the others are linked to it. */
+const spanOf = ({ context }: { readonly context: Context.Context<never> }): AnySpan | undefined =>
+  Context.getOrUndefined(context as Context.Context<ParentSpan>, ParentSpan)
+
 type Entries<Key, A, E, R> = [Entry<Key, A, E, R>, ...Array<Entry<Key, A, E, R>>]
 
 const make = <Key, A, E, R>(
@@ -223,7 +230,8 @@ const answer = <Key, A, E, R>(
   read: (key: Key) => Effect.Effect<A, E, R>
 ): Effect.Effect<void> => {
   const [{ context, request }] = asked
-  return Effect.suspend(() => read(request.key)).pipe(
+  const [, ...otherSpans] = new Set(asked.map(spanOf))
+  return Effect.linkSpans(Effect.suspend(() => read(request.key)), otherSpans.filter(isNotUndefined)).pipe(
     // In place of the context of the round, which has the first one's options, and not on top of it.
     Effect.updateContext<never, R>(() => context as Context.Context<R>),
     Effect.exit,

@@ -17,11 +17,12 @@ import type * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import type { CqlError } from "./CqlError.ts"
 import type { Consistency } from "./internal/consistency.ts"
-import type { ExecutionInfo, Trace, TraceEvent } from "./internal/executionInfo.ts"
+import type { ExecutionInfo } from "./internal/executionInfo.ts"
 import * as Fragments from "./internal/fragments.ts"
 import type { Hedge } from "./internal/hedging.ts"
 import type { Checked, CheckReport } from "./internal/inspect.ts"
 import * as Requests from "./internal/request.ts"
+import type { Trace, TraceEvent } from "./internal/serverTrace.ts"
 import type { StatementOptions } from "./internal/settings.ts"
 import type { Applied, Resolve } from "./internal/statement.ts"
 import * as Impl from "./internal/statement.ts"
@@ -109,6 +110,17 @@ export interface Options {
   readonly timestamp?: number | bigint | undefined
   /** Whether the server keeps a trace, which `.result` can read. It costs every node a few writes. By default not. */
   readonly tracing?: boolean | undefined
+  /**
+   * What a tracer sees that listens: a span for each statement, batch and page of a stream with an event for each of its
+   * attempts (`"statements"`, the default), a span for each attempt besides (`"attempts"`), or nothing (`"none"`). With
+   * `tracing`, the server's own steps are events of the span. No span has a value that was bound.
+   */
+  readonly spans?: "statements" | "attempts" | "none" | undefined
+  /**
+   * From which duration on a statement, or a page of a stream, is logged as slow, retries included: once a minute for
+   * each text, as a warning, without its values. By default 5 seconds.
+   */
+  readonly slowThreshold?: Duration.Input | false | undefined
   /** What a query handler that was put into the server is given along, by its keys. */
   readonly customPayload?: Readonly<Record<string, Uint8Array | null>> | undefined
   /** The one node that is asked, by its address (with its port) or host id as `cluster.nodes` tells them. By default any. */

@@ -577,6 +577,8 @@ const badValues: { readonly [option in keyof Statement.Options]-?: ReadonlyArray
   maxRows: [0, -5, 1.5, NaN, Infinity, "many", 5n, null],
   timestamp: [1.5, NaN, Infinity, 2 ** 53, -(2 ** 53), 2n ** 63n, -(2n ** 63n), 2n ** 64n, "1", new Date(), null, true],
   tracing: ["on", 0, 1, null],
+  spans: ["all", true, null],
+  slowThreshold: [0, -1, NaN, Infinity, "soon", {}, null, true],
   customPayload: [
     {},
     [],

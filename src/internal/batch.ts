@@ -80,6 +80,10 @@ export class BatchOperation<A, E = never> extends Operation<A, E> {
     return this.batch.queries.flatMap(({ values }) => values)
   }
 
+  protected spellsOut(): boolean {
+    return this.batch.queries.some(({ values }) => values.length === 0)
+  }
+
   // --- ready
 
   protected makeReady(): void {

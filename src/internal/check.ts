@@ -96,6 +96,10 @@ export const statementOptions = (options: StatementOptions): ReadonlyArray<Check
   if (options.timeout !== undefined) checks.push(duration("timeout", options.timeout))
   if (options.attemptTimeout !== undefined) checks.push(duration("attemptTimeout", options.attemptTimeout))
   if (options.streamTimeout !== undefined) checks.push(duration("streamTimeout", options.streamTimeout))
+  if (options.slowThreshold !== undefined && options.slowThreshold !== false) {
+    checks.push(duration("slowThreshold", options.slowThreshold))
+  }
+  if (options.spans !== undefined) checks.push(oneOf("spans", options.spans, spans))
   if (options.maxRows !== undefined) checks.push(whole("maxRows", options.maxRows, 1))
   if (options.idempotent !== undefined) checks.push(boolean("idempotent", options.idempotent))
   if (options.tracing !== undefined) checks.push(boolean("tracing", options.tracing))
@@ -179,6 +183,8 @@ export const expectedProfile = (profile: unknown, profiles: Profiles): string =>
 }
 
 const serialConsistencies = ["serial", "localSerial"]
+
+const spans = ["statements", "attempts", "none"]
 
 export const invalid = (field: string, expected: string): CqlError =>
   Errors.make({

@@ -77,6 +77,7 @@ export class Hedging<A, E> {
     this.timer = undefined
     if (!operation.takePlaceForAnother()) return
     this.left--
+    operation.settings.span?.hedged()
     this.join((resume) => operation.twin(resume)).startBeside()
   }
 

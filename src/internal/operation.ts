@@ -8,6 +8,7 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
+import type { Span } from "effect/Tracer"
 import type { CqlError } from "../CqlError.ts"
 import * as Errors from "../CqlError.ts"
 import type { Admission } from "./admission.ts"
@@ -33,7 +34,7 @@ import { recover } from "./retry.ts"
 import type { Settings } from "./settings.ts"
 import type { KnownStatement, Prepared, RowsPage, Waiter } from "./statements.ts"
 import * as Timestamp from "./timestamp.ts"
-import { logWarnings } from "./warnings.ts"
+import { logSlow, logWarnings } from "./warnings.ts"
 
 /** What came back. */
 export interface Outcome {
@@ -42,8 +43,8 @@ export interface Outcome {
   readonly flags: FrameFlags
   readonly warnings: ReadonlyArray<string>
   readonly coordinator: string
-  /** What has its page state. */
-  readonly operation: { readonly origin: Origin }
+  /** What has its page state, and what further pages are asked for with. */
+  readonly operation: { readonly origin: Origin; readonly settings: Settings }
   /** After a schema change: whether all nodes knew of it in time. */
   readonly schemaInAgreement: boolean | undefined
 }
@@ -52,6 +53,8 @@ export interface Outcome {
 export interface Limits {
   /** By `performance.now()`; by default the statement's `timeout` from now on. */
   readonly deadline?: number | undefined
+  /** When the first of its attempts began; by default now. */
+  readonly begun?: number | undefined
   /** The session may be closing: this goes on with a result that was begun, and a close waits for it. */
   readonly goesOn?: boolean
   /** The attempts before this one. */
@@ -89,10 +92,11 @@ type Phase = Errors.ClientTimeout["phase"]
 export abstract class Operation<A, E = never> {
   protected readonly core: Core
   protected readonly shared: SharedClient
-  protected readonly settings: Settings
+  readonly settings: Settings
   protected readonly finish: Finish<A, E>
   /** By `performance.now()`. */
   readonly deadline: number
+  private readonly begun: number
   private readonly goesOn: boolean
   private readonly resume: Resume<A, E>
   private readonly previous: Previous | undefined
@@ -100,13 +104,17 @@ export abstract class Operation<A, E = never> {
   private request: Request<unknown> | undefined
   private timestamp: number | undefined
   private sentAt = 0
+  private answeredAt = 0
   /** Whether the attempt ends at the deadline of the whole operation, and not at its own limit. */
   private isLast = false
   /** Attempts that failed; none for almost every request, so not even an array. */
   private failed: Array<FailedAttempt> | undefined
+  private isQueued = false
   private holdsPlace = false
   /** Of an attempt that was given up, and that the server still works on. */
   private whenOver: WhenOver | undefined
+  /** Of the attempt that is under way, where each has one. */
+  private attemptSpan: Span | undefined
   /** Those that ask other nodes the same at the same time; none unless the statement is hedged. */
   hedging: Hedging<A, E> | undefined
   /** Why it failed, if it did; what comes of it is in the effect that it ends with. */
@@ -126,11 +134,16 @@ export abstract class Operation<A, E = never> {
     this.timestamp = limits.previous?.timestamp
     this.finish = finish
     this.resume = resume
-    this.deadline = limits.deadline ?? performance.now() + settings.timeoutMillis
+    const now = performance.now()
+    this.begun = limits.begun ?? now
+    this.deadline = limits.deadline ?? now + settings.timeoutMillis
   }
 
   /** The text that errors show. */
   protected abstract readonly text: string
+
+  /** Whether its text, or a part of it, binds nothing, and so may spell out what others bind. */
+  protected abstract spellsOut(): boolean
 
   /** All that is bound: no message may repeat it. */
   protected abstract readonly values: ReadonlyArray<unknown>
@@ -185,6 +198,8 @@ export abstract class Operation<A, E = never> {
       return this.settle(Exit.fail(Errors.admissionRefused(loadOf(admission), this.text)))
     }
     this.startTimer("queue")
+    this.isQueued = true
+    this.settings.span?.queued()
   }
 
   /** With the place that `takePlaceForAnother` took. */
@@ -196,6 +211,7 @@ export abstract class Operation<A, E = never> {
   admitted(): void {
     this.stopTimer()
     this.holdsPlace = true
+    if (this.isQueued) this.settings.span?.admitted()
     this.makeReady()
   }
 
@@ -212,6 +228,7 @@ export abstract class Operation<A, E = never> {
 
   /** Begins to wait for what is prepared for all who want it. */
   protected prepares(): void {
+    this.settings.span?.prepares()
     this.startTimer("prepare")
   }
 
@@ -287,6 +304,7 @@ export abstract class Operation<A, E = never> {
     this.request = this.makeRequest(this.writeTimestamp())
     this.isLast = remaining < this.settings.attemptMillis
     const millis = this.isLast ? remaining : this.settings.attemptMillis
+    this.attemptSpan = this.settings.span?.attempt(host, this.isIdempotent())
     this.hedging?.sent(this)
     this.shared.client.send(host, this.request, millis, (error, response, whenOver) => {
       this.whenOver = whenOver
@@ -328,6 +346,7 @@ export abstract class Operation<A, E = never> {
   twin(resume: Resume<A, E>): Operation<A, E> {
     return this.repeat({
       deadline: this.deadline,
+      begun: this.begun,
       goesOn: true,
       previous: { failed: noAttempts, timestamp: this.timestamp, step: this.previous?.step }
     }, resume)
@@ -338,7 +357,7 @@ export abstract class Operation<A, E = never> {
     const { latencies } = this
     const { admission } = this.shared
     if (latencies === undefined && admission.adaptive === undefined) return
-    const millis = performance.now() - this.sentAt
+    const millis = this.answeredAt - this.sentAt
     const isTimed = response !== undefined || isTimeout(error)
     if (isTimed) latencies?.add(millis)
     if (isTimed || isOverload(error)) admission.sample(millis, response === undefined)
@@ -347,6 +366,7 @@ export abstract class Operation<A, E = never> {
   // --- settle
 
   private answered(host: Host, error: unknown, response: Response<unknown> | undefined): void {
+    this.answeredAt = performance.now()
     if (response !== undefined || serverHasSpoken(error)) this.shared.admission.pace.answered(this.sentAt)
     this.sample(error, response)
     if (this.done) return this.release()
@@ -354,13 +374,17 @@ export abstract class Operation<A, E = never> {
     // What comes after its time is for nobody, and is not worth reading.
     if (this.request !== undefined) this.request.abandoned = true
     if (isUnprepared(error)) {
+      this.attemptEnded(host, error)
       const forgotten = this.forgotten(host, error)
       if (forgotten.length > 0) return this.prepareAgain(forgotten, host)
       if (this.becomesText(error)) return this.send(host)
     }
-    if (isAboutRows(error)) return this.failWith(error, host)
+    if (isAboutRows(error)) {
+      this.attemptEnded(host)
+      return this.failWith(error, host)
+    }
     const reason = this.reasonOf(error, host)
-    this.record(host, reason)
+    this.record(host, reason, error)
     if (wasNotSent(error)) return this.attempt()
     this.fail(reason, error, host.address)
   }
@@ -387,13 +411,14 @@ export abstract class Operation<A, E = never> {
   /** The server's word is final; a node that gave none is passed over, if there is another. */
   private notPreparedAgain(host: Host, error: unknown): void {
     if (serverHasSpoken(error)) return this.notPrepared(error, host)
-    this.record(host, this.reasonOf(error, host))
+    this.record(host, this.reasonOf(error, host), error)
     const next = this.nextHost()
     if (next === undefined) return this.notPrepared(error, host)
     this.send(next)
   }
 
-  private record(host: Host, reason: Errors.Reason): void {
+  private record(host: Host, reason: Errors.Reason, error: unknown): void {
+    this.attemptEnded(host, error, reason)
     const attempt = { host, reason, durationMillis: Math.round(performance.now() - this.sentAt) }
     this.failed ??= []
     this.failed.push(attempt)
@@ -401,7 +426,18 @@ export abstract class Operation<A, E = never> {
     this.asked = undefined
   }
 
+  /** Tells the span, where there is one. */
+  private attemptEnded(host: Host, error?: unknown, reason?: Errors.Reason): void {
+    const { span } = this.settings
+    if (span === undefined) return
+    if (error === undefined) span.attemptSucceeded(this.attemptSpan, host)
+    else span.attemptFailed(this.attemptSpan, host, reason ?? this.reasonOf(error, host), error)
+    this.attemptSpan = undefined
+  }
+
   private succeed(host: Host, { flags, schemaInAgreement, value }: Response<RowsPage | null>): void {
+    this.attemptEnded(host)
+    this.settings.span?.received(value?.rows.length, flags.traceId?.toString())
     const warnings = this.warningsOf(flags) ?? noWarnings
     const finished = this.finish({
       page: value,
@@ -411,12 +447,24 @@ export abstract class Operation<A, E = never> {
       operation: this,
       schemaInAgreement
     })
-    if (warnings.length === 0 && schemaInAgreement !== false) return this.settle(finished)
+    // A change of the schema waits for all nodes to agree: that takes what it takes.
+    const isSlow = schemaInAgreement === undefined && this.answeredAt - this.begun >= this.settings.slowMillis
+    if (warnings.length === 0 && schemaInAgreement !== false && !isSlow) return this.settle(finished)
     // What the server says may repeat values, which must not be in a log; what is said here does not.
     const masked = warnings.map((warning) =>
       flags.warnings?.includes(warning) === true ? maskValues(warning, this.values) : warning
     )
-    this.settle(Effect.andThen(logWarnings(this.shared, this.text, masked, schemaInAgreement), finished))
+    const logged = logWarnings(this.shared, this.text, masked, schemaInAgreement)
+    this.settle(Effect.andThen(isSlow ? Effect.andThen(logged, this.logSlow(host, value)) : logged, finished))
+  }
+
+  private logSlow(host: Host, page: RowsPage | null): Effect.Effect<void> {
+    return logSlow(this.shared, this.text, this.spellsOut(), {
+      durationMillis: Math.round(this.answeredAt - this.begun),
+      coordinator: host.address,
+      attempts: this.failedAttempts().length + 1,
+      rows: page?.rows.length
+    })
   }
 
   protected warningsOf({ warnings }: FrameFlags): ReadonlyArray<string> | undefined {
@@ -461,7 +509,7 @@ export abstract class Operation<A, E = never> {
 
   private again(previous: Previous): Effect.Effect<A, CqlError | Schema.SchemaError | E> {
     return perform(
-      (resume) => this.repeat({ deadline: this.deadline, goesOn: true, previous }, resume),
+      (resume) => this.repeat({ deadline: this.deadline, begun: this.begun, goesOn: true, previous }, resume),
       this.settings,
       previous
     )
@@ -508,6 +556,7 @@ export abstract class Operation<A, E = never> {
   abandon(): void {
     if (this.done) return
     this.done = true
+    this.settings.span?.attemptAbandoned(this.attemptSpan)
     if (this.request !== undefined) this.request.abandoned = true
     if (!this.holdsPlace) return this.release()
     this.stopTimer()

@@ -82,6 +82,10 @@ export class QueryOperation<A, E = never> extends Operation<A, E> {
     return this.query.values
   }
 
+  protected spellsOut(): boolean {
+    return this.query.values.length === 0
+  }
+
   protected makeReady(): void {
     if (this.query.values.length === 0) return this.attemptIfItResumes()
     const { prepared } = this.statement

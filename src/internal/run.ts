@@ -18,6 +18,7 @@ import * as Errors from "../CqlError.ts"
 import type { BatchQuery } from "./batch.ts"
 import { BatchOperation } from "./batch.ts"
 import type { Core } from "./core.ts"
+import type { Summary } from "./cql/summary.ts"
 import { maskPasswords } from "./mask.ts"
 import type { Finish, Outcome } from "./operation.ts"
 import { perform } from "./operation.ts"
@@ -25,7 +26,11 @@ import * as PageStates from "./pageState.ts"
 import type { PageWanted, Query } from "./query.ts"
 import { PrepareOperation, QueryOperation } from "./query.ts"
 import type { Settings } from "./settings.ts"
-import type { Prepared, RowsPage } from "./statements.ts"
+import type { Prepared } from "./statements.ts"
+import { decodeRows } from "./statements.ts"
+import type { Traced } from "./tracing.ts"
+import * as Tracing from "./tracing.ts"
+import { shownText } from "./warnings.ts"
 
 type Failure = CqlError | Schema.SchemaError
 
@@ -52,9 +57,49 @@ const request = <A, E = never>(
   page: PageWanted,
   finish: Finish<A, E>
 ): Effect.Effect<A, Failure | E> => {
-  const answer = perform<A, E>((resume) => new QueryOperation(core, query, settings, page, finish, resume), settings)
+  const ask = (settings: Settings): Effect.Effect<A, Failure | E> =>
+    perform<A, E>((resume) => new QueryOperation(core, query, settings, page, finish, resume), settings)
   // The pages of one result are one call.
-  return page.goesOn === true ? answer : guarded(core, query, settings, answer)
+  if (page.goesOn === true) return ask(settings)
+  return guarded(core, query, settings, traced(core, () => tracedQuery(core, query), settings, ask))
+}
+
+/** With a span, where somebody listens. */
+const traced = <A, E>(
+  core: Core,
+  describe: () => Traced,
+  settings: Settings,
+  run: (settings: Settings) => Effect.Effect<A, E>
+): Effect.Effect<A, E> =>
+  settings.spans === "none"
+    ? run(settings)
+    : Effect.withFiber((fiber) =>
+      Tracing.listens(fiber) ? Tracing.withSpan(fiber, core, describe, settings, run) : run(settings)
+    )
+
+const tracedQuery = ({ shared }: Core, { text, values }: Query): Traced => {
+  const { collection, name, operation } = shared.statements.get(text).summary
+  return { name, operation, collection, text: shownText(text, values.length === 0) }
+}
+
+const tracedPrepare = (core: Core, query: Query): Traced => {
+  const { collection, name, operation, text } = tracedQuery(core, query)
+  return { name: `PREPARE ${name}`, operation: `PREPARE ${operation}`, collection, text }
+}
+
+const tracedBatch = ({ shared }: Core, { queries, text }: BatchQuery): Traced => {
+  const summaries = queries.map((query) => shared.statements.get(query.text).summary)
+  const only = <K extends keyof Summary>(key: K): Summary[K] | undefined => {
+    const [first] = summaries
+    return summaries.every((summary) => summary[key] === first?.[key]) ? first?.[key] : undefined
+  }
+  return {
+    name: ["BATCH", only("name")].filter((part) => part !== undefined).join(" "),
+    operation: ["BATCH", only("operation")].filter((part) => part !== undefined).join(" "),
+    collection: only("collection"),
+    text: shownText(text, queries.some(({ values }) => values.length === 0)),
+    batchSize: queries.length
+  }
 }
 
 /** One node is not the cluster; and where there is no connection yet, that is the reason to fail with. */
@@ -74,11 +119,6 @@ const more = <A, E>(core: Core, effect: Effect.Effect<A, E>): Effect.Effect<A, E
     core.enter()
     return Effect.ensuring(effect, Effect.sync(() => core.exit()))
   })
-
-const decodeRows = <A>(page: RowsPage): Effect.Effect<ReadonlyArray<A>, Failure> =>
-  page.decoder.decode === undefined
-    ? Exit.succeed(page.rows as ReadonlyArray<A>)
-    : page.decoder.decode(page.rows) as Effect.Effect<ReadonlyArray<A>, Failure>
 
 const decodePage = <A>(outcome: Outcome): Effect.Effect<DecodedPage<A>, Failure> => {
   const { page } = outcome
@@ -100,7 +140,7 @@ export const allRows = <A>(
     const { page } = outcome
     if (page === null) return noRows
     if (page.pageState === undefined && page.rows.length <= settings.maxRows) return decodeRows<A>(page)
-    const all = Effect.flatMap(decodePage<A>(outcome), (first) => collect(core, query, settings, first, deadline))
+    const all = Effect.flatMap(decodePage<A>(outcome), (first) => collect(core, query, first, deadline))
     return more(core, Effect.map(all, ({ rows }) => rows))
   })
 }
@@ -134,7 +174,7 @@ export const allPages = <A>(core: Core, query: Query, settings: Settings): Effec
     (outcome) =>
       more(
         core,
-        Effect.flatMap(decodePage<A>(outcome), (first) => collect(core, query, settings, first, deadline))
+        Effect.flatMap(decodePage<A>(outcome), (first) => collect(core, query, first, deadline))
       )
   )
 }
@@ -142,10 +182,10 @@ export const allPages = <A>(core: Core, query: Query, settings: Settings): Effec
 const collect = Effect.fnUntraced(function*<A>(
   core: Core,
   query: Query,
-  settings: Settings,
   first: DecodedPage<A>,
   deadline: number
 ): Effect.fn.Return<Collected<A>, Failure> {
+  const { settings } = first.outcome.operation
   const rows = [...first.rows]
   const outcomes: Arr.NonEmptyArray<Outcome> = [first.outcome]
   let { pageState } = first
@@ -186,7 +226,7 @@ const seekFirst = <A, B, E>(
         : more(
           core,
           Effect.flatMap(
-            seekOn<A>(core, query, settings, page.pageState, deadline),
+            seekOn<A>(core, query, outcome.operation.settings, page.pageState, deadline),
             (row) => Option.isSome(row) ? found(row.value) : none()
           )
         )
@@ -292,7 +332,12 @@ const performBatch = <A>(
     core,
     query,
     settings,
-    perform((resume) => new BatchOperation(core, query, settings, {}, finish, resume), settings)
+    traced(
+      core,
+      () => tracedBatch(core, query),
+      settings,
+      (settings) => perform((resume) => new BatchOperation(core, query, settings, {}, finish, resume), settings)
+    )
   )
 
 /** Prepares a statement anew and does not run it. */
@@ -306,9 +351,15 @@ export const prepareOnly = (
     core,
     query,
     settings,
-    perform<Prepared, never>(
-      (resume) => new PrepareOperation(core, query, settings, where === "everywhere", {}, resume),
-      settings
+    traced(
+      core,
+      () => tracedPrepare(core, query),
+      settings,
+      (settings) =>
+        perform<Prepared, never>(
+          (resume) => new PrepareOperation(core, query, settings, where === "everywhere", {}, resume),
+          settings
+        )
     )
   ).pipe(Effect.catchTag("SchemaError", Effect.die))
 

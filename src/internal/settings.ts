@@ -7,6 +7,7 @@ import * as Consistencies from "./consistency.ts"
 import type { Hedge } from "./hedging.ts"
 import type { Policy } from "./retryPolicy.ts"
 import * as Retries from "./retryPolicy.ts"
+import type { StatementSpan } from "./tracing.ts"
 
 export interface StatementOptions {
   readonly consistency?: Consistency | undefined
@@ -24,6 +25,8 @@ export interface StatementOptions {
   readonly retry?: Policy | undefined
   readonly hedge?: Hedge | false | undefined
   readonly streamTimeout?: Duration.Input | undefined
+  readonly spans?: "statements" | "attempts" | "none" | undefined
+  readonly slowThreshold?: Duration.Input | false | undefined
 }
 
 export interface CustomPayload {
@@ -51,6 +54,10 @@ export interface Settings {
   readonly retry: Policy
   readonly hedge: Hedge | undefined
   readonly streamMillis: number
+  readonly spans: NonNullable<StatementOptions["spans"]>
+  readonly slowMillis: number
+  /** Of the one statement that runs with these; where none is traced, nothing. */
+  readonly span: StatementSpan | undefined
 }
 
 /** What a session's statements have that say nothing else. */
@@ -74,7 +81,10 @@ const base: Settings = {
   node: undefined,
   retry: Retries.standard,
   hedge: undefined,
-  streamMillis: Infinity
+  streamMillis: Infinity,
+  spans: "statements",
+  slowMillis: 5000,
+  span: undefined
 }
 
 export const defaults = (options: DefaultOptions | undefined, profiles: Profiles): Settings => ({
@@ -109,5 +119,8 @@ const over = (under: Settings, options: StatementOptions): Settings => ({
   node: options.node ?? under.node,
   retry: options.retry ?? under.retry,
   hedge: options.hedge === false ? undefined : options.hedge ?? under.hedge,
-  streamMillis: millisOf(options.streamTimeout, under.streamMillis)
+  streamMillis: millisOf(options.streamTimeout, under.streamMillis),
+  spans: options.spans ?? under.spans,
+  slowMillis: options.slowThreshold === false ? Infinity : millisOf(options.slowThreshold, under.slowMillis),
+  span: undefined
 })

@@ -4,6 +4,8 @@
  * Bounded, and the least recently used go first. Ours and not the driver's, whose cache evicts in order of arrival,
  * counts texts that failed, and turns an eviction in flight into an internal error (drivers.md, 19).
  */
+import type * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Schema from "effect/Schema"
 import type { Column } from "./codec/ColumnType.ts"
 import * as Decoder from "./codec/Decoder.ts"
@@ -13,7 +15,8 @@ import type { RowDecoder } from "./codec/RowSchema.ts"
 import * as RowSchema from "./codec/RowSchema.ts"
 import { hasCondition } from "./cql/condition.ts"
 import { isIdempotent } from "./cql/idempotence.ts"
-import { tokenize } from "./cql/tokens.ts"
+import type { Summary } from "./cql/summary.ts"
+import { summarize } from "./cql/summary.ts"
 import type { Host } from "./driver/inside.ts"
 import type { PreparedResult } from "./driver/requests.ts"
 import { Latencies } from "./latencies.ts"
@@ -54,6 +57,11 @@ export interface RowsPage {
   readonly applied?: boolean | undefined
 }
 
+export const decodeRows = <A>({ decoder, rows }: RowsPage): Effect.Effect<ReadonlyArray<A>, Schema.SchemaError> =>
+  decoder.decode === undefined
+    ? Exit.succeed(rows as ReadonlyArray<A>)
+    : decoder.decode(rows) as Effect.Effect<ReadonlyArray<A>, Schema.SchemaError>
+
 /** All rows, no more than the first, or the outcome of a lightweight transaction. */
 export type ReaderKind = "allRows" | "firstRow" | "outcome"
 
@@ -83,7 +91,7 @@ export class KnownStatement {
   used = false
   private proof: Proof | undefined
   private conditional: boolean | undefined
-  private read: boolean | undefined
+  private called: Summary | undefined
   private durations: Latencies | undefined
   private durationsOfBatches: Latencies | undefined
   // Weak: a schema that is made anew for every call must not pile up here.
@@ -106,10 +114,15 @@ export class KnownStatement {
     return this.proof.holds
   }
 
+  /** What it is called in spans and metrics. */
+  get summary(): Summary {
+    this.called ??= summarize(this.text)
+    return this.called
+  }
+
   /** Whether it changes nothing. */
   get isRead(): boolean {
-    this.read ??= tokenize(this.text).find(({ kind }) => kind === "word")?.text.toUpperCase() === "SELECT"
-    return this.read
+    return this.summary.operation === "SELECT"
   }
 
   /** How long its executions took that were hedged by it. */

@@ -1,8 +1,10 @@
 /**
- * What a server has to say besides its answer, in the log.
+ * What is in the log of statements that succeeded: warnings of the server, and that they were slow. Each of a text once
+ * in a while, structured, and without values.
  */
 import * as Effect from "effect/Effect"
 import type { SharedClient } from "./core.ts"
+import { withoutLiterals } from "./cql/summary.ts"
 import { maskPasswords } from "./mask.ts"
 
 export const logWarnings = (
@@ -12,14 +14,42 @@ export const logWarnings = (
   schemaInAgreement?: boolean | undefined
 ): Effect.Effect<void> => {
   const due = warnings.filter((warning) => statements.mayWarn(text, warning))
-  return log(text, schemaInAgreement === false ? [notInAgreement, ...due] : due)
+  const all = schemaInAgreement === false ? [notInAgreement, ...due] : due
+  return all.length === 0 ?
+    Effect.void :
+    Effect.forEach(all, (warning) => Effect.logWarning(warning), { discard: true }).pipe(
+      Effect.annotateLogs({ statement: maskPasswords(text) })
+    )
 }
 
 const notInAgreement = "the schema was changed, and not every node has told in time that it knows"
 
-const log = (text: string, warnings: ReadonlyArray<string>): Effect.Effect<void> =>
-  warnings.length === 0 ?
-    Effect.void :
-    Effect.forEach(warnings, (warning) => Effect.logWarning(warning), { discard: true }).pipe(
-      Effect.annotateLogs({ statement: maskPasswords(text) })
+/** How a statement was slow. */
+export interface Slow {
+  readonly durationMillis: number
+  readonly coordinator: string
+  readonly attempts: number
+  readonly rows: number | undefined
+}
+
+export const logSlow = (
+  { statements }: SharedClient,
+  text: string,
+  spellsOut: boolean,
+  { rows, ...slow }: Slow
+): Effect.Effect<void> =>
+  statements.mayWarn(text, isSlow)
+    ? Effect.logWarning(isSlow).pipe(
+      Effect.annotateLogs({
+        statement: shownText(text, spellsOut),
+        ...slow,
+        ...(rows === undefined ? {} : { rows })
+      })
     )
+    : Effect.void
+
+const isSlow = "a statement was slow"
+
+/** Without the literals of a text that binds nothing; what binds its values has none that matter, and is kept. */
+export const shownText = (text: string, spellsOut: boolean): string =>
+  spellsOut ? withoutLiterals(text) : maskPasswords(text)

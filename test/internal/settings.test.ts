@@ -43,7 +43,10 @@ const defaults: Settings = {
   node: undefined,
   retry: Retries.standard,
   hedge: undefined,
-  streamMillis: Infinity
+  streamMillis: Infinity,
+  spans: "statements",
+  slowMillis: 5000,
+  span: undefined
 }
 
 describe("a statement of which nothing is said", () => {
@@ -86,7 +89,9 @@ const optionsOf = (n: number): Required<Said> => ({
   node: `10.0.0.${n}:9042`,
   retry: policies[n]!,
   hedge: hedges[n]!,
-  streamTimeout: { seconds: 600 + n }
+  streamTimeout: { seconds: 600 + n },
+  spans: n % 2 === 0 ? "attempts" : "none",
+  slowThreshold: 700 + n
 })
 
 const settingsOfLevel = (n: number): Omit<Settings, "clientTimestamps"> => ({
@@ -103,7 +108,10 @@ const settingsOfLevel = (n: number): Omit<Settings, "clientTimestamps"> => ({
   node: `10.0.0.${n}:9042`,
   retry: policies[n]!,
   hedge: hedges[n]!,
-  streamMillis: 600_000 + n * 1000
+  streamMillis: 600_000 + n * 1000,
+  spans: n % 2 === 0 ? "attempts" : "none",
+  slowMillis: 700 + n,
+  span: undefined
 })
 
 const settingOf: { readonly [option in keyof Said]-?: keyof Settings } = {
@@ -120,7 +128,9 @@ const settingOf: { readonly [option in keyof Said]-?: keyof Settings } = {
   node: "node",
   retry: "retry",
   hedge: "hedge",
-  streamTimeout: "streamMillis"
+  streamTimeout: "streamMillis",
+  spans: "spans",
+  slowThreshold: "slowMillis"
 }
 
 const optionNames = Object.keys(settingOf) as ReadonlyArray<keyof Said>

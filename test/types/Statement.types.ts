@@ -185,6 +185,8 @@ export const options = () => {
     readonly maxRows?: number | undefined
     readonly timestamp?: number | bigint | undefined
     readonly tracing?: boolean | undefined
+    readonly spans?: "statements" | "attempts" | "none" | undefined
+    readonly slowThreshold?: Duration.Input | false | undefined
     readonly customPayload?: Readonly<Record<string, Uint8Array | null>> | undefined
     readonly node?: string | undefined
     readonly retry?: CqlRetry.Policy | undefined

@@ -1,0 +1,266 @@
+/**
+ * Spans of statements, by OpenTelemetry's semantic conventions for database clients and for Cassandra (1.45).
+ *
+ * Nothing is made where no tracer listens, or where the parent is not sampled. A tracer that throws hurts no statement:
+ * its spans are made and told of things within the callbacks that a connection lives on.
+ */
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import type * as Tracer from "effect/Tracer"
+import { isCqlError, type Reason } from "../CqlError.ts"
+import type { Consistency } from "./consistency.ts"
+import * as Consistencies from "./consistency.ts"
+import type { Core } from "./core.ts"
+import type { Host } from "./driver/inside.ts"
+import { readTrace } from "./serverTrace.ts"
+import type { Settings } from "./settings.ts"
+
+/** What a span is of. */
+export interface Traced {
+  /** As `SELECT shop.users`. */
+  readonly name: string
+  readonly operation: string
+  readonly collection: string | undefined
+  /** Without what it would tell of values. */
+  readonly text: string
+  /** Statements of a batch. */
+  readonly batchSize?: number
+}
+
+type AnyFiber = Fiber.Fiber<unknown, unknown>
+
+/** Reads but what the fiber has at hand: this is on the path of every statement. */
+export const listens = ({ cache }: AnyFiber): boolean =>
+  cache.tracer !== undefined && cache.tracerEnabled && cache.span?.sampled !== false
+
+/** Runs with a span of its own, which the attempts are told of through the settings. */
+export const withSpan = <A, E>(
+  fiber: AnyFiber,
+  core: Core,
+  describe: () => Traced,
+  settings: Settings,
+  run: (settings: Settings) => Effect.Effect<A, E>
+): Effect.Effect<A, E> =>
+  Effect.uninterruptibleMask((restore) => {
+    const traced = describe()
+    const make = Effect.makeSpan(traced.name, {
+      kind: "client",
+      attributes: attributesOf(core, traced, settings)
+    })
+    return Effect.flatMap(Effect.exit(make), (made) => {
+      if (Exit.isFailure(made)) return restore(run(settings))
+      const span = new StatementSpan(made.value, fiber, settings)
+      const ran = run(made.value.sampled ? { ...settings, span } : settings)
+      return Effect.onExit(restore(ran), (exit) => span.end(core, exit))
+    })
+  })
+
+type Attributes = Readonly<Record<string, unknown>>
+
+const attributesOf = (core: Core, traced: Traced, settings: Settings): Attributes =>
+  defined({
+    "db.system.name": "cassandra",
+    "db.namespace": core.shared.client.keyspace,
+    "db.operation.name": traced.operation,
+    "db.collection.name": traced.collection,
+    "db.query.summary": traced.name,
+    "db.query.text": traced.text,
+    "db.operation.batch.size": traced.batchSize,
+    "cassandra.consistency.level": snakeCase(Consistencies.fromCode(settings.consistency)!),
+    "cassandra.page.size": traced.operation === "SELECT" && settings.pageSize > 0 ? settings.pageSize : undefined
+  })
+
+const defined = (attributes: Attributes): Attributes =>
+  Object.fromEntries(Object.entries(attributes).filter(([, value]) => value !== undefined))
+
+/** `local_quorum`, as the conventions call it. */
+const snakeCase = (consistency: Consistency): string =>
+  consistency.replace(/[A-Z]/g, (capital) => `_${capital.toLowerCase()}`)
+
+/** Which node. */
+const nodeOf = (host: Host): Attributes => {
+  const [, address, port] = /^\[?(.*?)\]?:(\d+)$/.exec(host.address)!
+  return defined({
+    "cassandra.coordinator.id": host.hostId?.toString(),
+    "cassandra.coordinator.dc": host.datacenter ?? undefined,
+    "network.peer.address": address,
+    "network.peer.port": Number(port),
+    "server.address": address,
+    "server.port": Number(port)
+  })
+}
+
+/** By the tag of its reason, and by the code of the protocol where the server has given one. */
+const errorOf = (reason: Reason, raw: unknown): Attributes =>
+  defined({ "error.type": reason._tag, "db.response.status_code": statusCode(raw) })
+
+const statusCode = (raw: unknown): string | undefined => {
+  const { code, name } = (raw ?? {}) as { readonly code?: unknown; readonly name?: unknown }
+  return name === "ResponseError" && typeof code === "number" ? `0x${code.toString(16).padStart(4, "0")}` : undefined
+}
+
+/** The span of one statement, or of one page of a stream: it is told of what becomes of each attempt. */
+export class StatementSpan {
+  private readonly span: Tracer.Span
+  private readonly tracer: Tracer.Tracer
+  private readonly clock: Clock.Clock
+  private readonly hasAttemptSpans: boolean
+  private last: Host | undefined
+  private hedges = 0
+  private rows: number | undefined
+  private traceId: string | undefined
+
+  constructor(span: Tracer.Span, fiber: AnyFiber, settings: Settings) {
+    this.span = span
+    this.tracer = fiber.cache.tracer!
+    this.clock = fiber.getRef(Clock.Clock)
+    this.hasAttemptSpans = settings.spans === "attempts"
+  }
+
+  /** It is sent to a node. Gives the attempt's own span, where there is to be one. */
+  attempt(host: Host, idempotent: boolean): Tracer.Span | undefined {
+    this.last = host
+    return this.safely(() => {
+      this.span.attribute("cassandra.query.idempotent", idempotent)
+      const node = nodeOf(host)
+      if (this.hasAttemptSpans) return this.makeAttempt(node)
+      this.event("cassandra.attempt", node)
+      return undefined
+    })
+  }
+
+  private makeAttempt(node: Attributes): Tracer.Span {
+    const { span } = this
+    const attempt = this.tracer.span({
+      name: `${span.name} attempt`,
+      parent: Option.some(span),
+      annotations: span.annotations,
+      links: [],
+      startTime: this.now(),
+      kind: "client",
+      root: false,
+      sampled: span.sampled
+    })
+    for (const [key, value] of Object.entries({ "db.system.name": "cassandra", ...node })) attempt.attribute(key, value)
+    return attempt
+  }
+
+  attemptFailed(attempt: Tracer.Span | undefined, host: Host, reason: Reason, raw: unknown): void {
+    this.safely(() => {
+      const error = errorOf(reason, raw)
+      if (attempt === undefined) return this.event("cassandra.attempt.failed", { ...nodeOf(host), ...error })
+      for (const [key, value] of Object.entries(error)) attempt.attribute(key, value)
+      attempt.end(this.now(), Exit.fail(reason))
+    })
+  }
+
+  attemptSucceeded(attempt: Tracer.Span | undefined, host: Host): void {
+    this.last = host
+    if (attempt !== undefined) this.safely(() => attempt.end(this.now(), Exit.void))
+  }
+
+  /** Nobody waits for it any more. */
+  attemptAbandoned(attempt: Tracer.Span | undefined): void {
+    if (attempt !== undefined) this.safely(() => attempt.end(this.now(), Exit.interrupt()))
+  }
+
+  queued(): void {
+    this.safely(() => this.event("cassandra.queued"))
+  }
+
+  admitted(): void {
+    this.safely(() => this.event("cassandra.admitted"))
+  }
+
+  /** It is not known to the server, or not any more: it waits for that. */
+  prepares(): void {
+    this.safely(() => this.event("cassandra.prepare"))
+  }
+
+  hedged(): void {
+    this.hedges++
+    this.safely(() => this.event("cassandra.speculative_execution"))
+  }
+
+  received(rows: number | undefined, traceId: string | undefined): void {
+    if (rows !== undefined) this.rows = (this.rows ?? 0) + rows
+    this.traceId ??= traceId
+  }
+
+  end<A, E>(core: Core, exit: Exit.Exit<A, E>): Effect.Effect<void> {
+    const { traceId } = this
+    if (!this.span.sampled) return Effect.sync(() => this.finish(exit))
+    this.safely(() => this.describe(exit))
+    const at = this.now()
+    if (traceId === undefined) return Effect.sync(() => this.finish(exit, at))
+    // Its end is told when the server has written its trace: nobody waits for that.
+    return Effect.asVoid(Effect.forkDetach(
+      Effect.ensuring(
+        Effect.ignore(Effect.map(readTrace(core, traceId), (trace) => {
+          const start = BigInt(trace.startedAt.getTime()) * 1_000_000n
+          for (const { activity, elapsedMicros, source, thread } of trace.events) {
+            this.safely(() =>
+              this.span.event(activity, start + BigInt(elapsedMicros ?? 0) * 1000n, {
+                "cassandra.trace.source": source,
+                "cassandra.trace.thread": thread
+              })
+            )
+          }
+        })),
+        Effect.sync(() => this.finish(exit, at))
+      ),
+      { startImmediately: true }
+    ))
+  }
+
+  private describe<A, E>(exit: Exit.Exit<A, E>): void {
+    const attributes = defined({
+      ...(this.last === undefined ? {} : nodeOf(this.last)),
+      "cassandra.speculative_execution.count": this.hedges === 0 ? undefined : this.hedges,
+      "cassandra.trace.id": this.traceId,
+      "db.response.returned_rows": this.rows,
+      ...(Exit.isFailure(exit) ? failureOf(exit.cause) : {})
+    })
+    for (const [key, value] of Object.entries(attributes)) this.span.attribute(key, value)
+  }
+
+  /** Without the rows, which a tracer may keep; and to find no row is no failure of the database. */
+  private finish<A, E>(exit: Exit.Exit<A, E>, at = this.now()): void {
+    this.safely(() => this.span.end(at, Exit.isSuccess(exit) || foundNothing(exit.cause) ? Exit.void : exit))
+  }
+
+  private event(name: string, attributes?: Attributes): void {
+    this.span.event(name, this.now(), attributes)
+  }
+
+  private now(): bigint {
+    return this.clock.currentTimeNanosUnsafe()
+  }
+
+  private safely<A>(tell: () => A): A | undefined {
+    try {
+      return tell()
+    } catch {
+      return undefined
+    }
+  }
+}
+
+const foundNothing = (cause: Cause.Cause<unknown>): boolean => {
+  const error = Cause.findError(cause)
+  return Result.isSuccess(error) && Cause.isNoSuchElementError(error.success)
+}
+
+const failureOf = (cause: Cause.Cause<unknown>): Attributes => {
+  if (Cause.hasInterruptsOnly(cause) || foundNothing(cause)) return {}
+  const error = Cause.findError(cause)
+  if (Result.isFailure(error)) return { "error.type": "_OTHER" }
+  if (isCqlError(error.success)) return errorOf(error.success.reason, error.success.driverError)
+  const { _tag } = error.success as { readonly _tag?: unknown }
+  return { "error.type": typeof _tag === "string" ? _tag : "_OTHER" }
+}
