@@ -24,6 +24,8 @@ import { AdaptiveLimit } from "./internal/adaptiveLimit.ts"
 import { Admission } from "./internal/admission.ts"
 import * as Check from "./internal/check.ts"
 import * as CircuitBreaker from "./internal/circuitBreaker.ts"
+import type { ClusterMetrics } from "./internal/clusterMetrics.ts"
+import * as Metrics from "./internal/clusterMetrics.ts"
 import * as Connecting from "./internal/connecting.ts"
 import type { SharedClient } from "./internal/core.ts"
 import { Core } from "./internal/core.ts"
@@ -236,6 +238,13 @@ export declare namespace Cluster {
     readonly schemaAgreementTimeout?: Duration.Input | undefined
     /** How long closing waits for what is in flight. By default 10 seconds. */
     readonly shutdownTimeout?: Duration.Input | undefined
+    /**
+     * What its metrics and its health are called by: the label `cluster`. By default `"cassandra"`. Clusters of one name
+     * are counted together.
+     */
+    readonly name?: string | undefined
+    /** Whether it counts and measures what `CqlMetrics.all` lists. By default `true`. */
+    readonly metrics?: boolean | undefined
     /**
      * Where to dial a node that the cluster knows by another address: returns `"address:port"`. A node for which it
      * returns anything else, or throws, is left out.
@@ -463,6 +472,8 @@ const checks = (options: Cluster.Options): ReadonlyArray<Check.Check> => [
   Check.boolean("schemaMetadata", options.schemaMetadata),
   Check.duration("schemaAgreementTimeout", options.schemaAgreementTimeout),
   Check.duration("shutdownTimeout", options.shutdownTimeout),
+  Check.text("name", options.name),
+  Check.boolean("metrics", options.metrics),
   driverOptionsCheck(options.driverOptions),
   Check.callback("addressTranslator", options.addressTranslator),
   Check.callback("nodeFilter", options.nodeFilter)
@@ -604,21 +615,29 @@ const pem = (
 const asReadable = <A>(field: string, file: Effect.Effect<A, unknown>): Effect.Effect<A, CqlError> =>
   Effect.mapError(file, () => Check.invalid(field, "the path of a file that can be read"))
 
-const share =
-  (options: Cluster.Options, config: DriverConfig, breaker: CircuitBreaker.Breaker | undefined) =>
-  (keyspace: string | undefined): Effect.Effect<SharedClient, CqlError, Scope.Scope> =>
-    Effect.suspend(() => {
-      const statements = new Statements(options.maxPrepared ?? 2048)
-      const admission = new Admission(inFlightLimit(options, config), options.maxQueued ?? 16384)
-      const wire = (client: DriverClient): void => {
+const share = (
+  options: Cluster.Options,
+  config: DriverConfig,
+  breaker: CircuitBreaker.Breaker | undefined,
+  metrics: ClusterMetrics | undefined
+) =>
+  Effect.fnUntraced(function*(
+    keyspace: string | undefined
+  ): Effect.fn.Return<SharedClient, CqlError, Scope.Scope> {
+    const statements = new Statements(options.maxPrepared ?? 2048)
+    const admission = new Admission(inFlightLimit(options, config), options.maxQueued ?? 16384)
+    const connect = (onConnected: (client: DriverClient) => void) =>
+      Connecting.connect(options, { ...config, keyspace }, (client) => {
         client.onSchemaChange = (changed) => statements.schemaChanged(changed)
-      }
-      const isCloud = config.secureConnectBundle !== undefined
-      return Effect.map(
-        Connecting.connect(options, { ...config, keyspace }, wire),
-        (connected) => Object.assign(connected, { admission, statements, breaker, isCloud })
-      )
-    })
+        onConnected(client)
+      })
+    const { maxRequestsPerConnection } = config
+    const connected = metrics === undefined
+      ? yield* connect(() => undefined)
+      : yield* metrics.measured(connect, { admission, statements, maxRequestsPerConnection })
+    const isCloud = config.secureConnectBundle !== undefined
+    return Object.assign(connected, { admission, statements, breaker, counts: metrics?.counts, isCloud })
+  })
 
 const inFlightLimit = (
   { adaptiveInFlight = false, maxInFlight }: Cluster.Options,
@@ -643,7 +662,8 @@ const makeCluster = Effect.fnUntraced(function*(
   const config = yield* driverConfig(options)
   const { circuitBreaker } = options
   const breaker = circuitBreaker === undefined ? undefined : yield* CircuitBreaker.make(circuitBreaker)
-  const open = share(options, config, breaker)
+  const metrics = options.metrics === false ? undefined : yield* Metrics.make(options.name ?? "cassandra")
+  const open = share(options, config, breaker, metrics)
   const main = yield* open(config.keyspace)
   const others = yield* RcMap.make({ lookup: (keyspace: string) => open(keyspace) })
   const core = yield* Effect.acquireRelease(

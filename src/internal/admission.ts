@@ -61,6 +61,10 @@ export class Admission {
     return this.waiting.size
   }
 
+  get isFull(): boolean {
+    return this.waiting.size >= this.maxQueued
+  }
+
   /** Takes a place if one is free, nobody came before, and the answer would come in time. */
   tryEnter(deadline = Infinity): boolean {
     if (this.late.size > 0) this.forgetLost()
@@ -74,7 +78,7 @@ export class Admission {
    * be sent when it is too late.
    */
   enqueue(waiter: Waiter): boolean {
-    if (this.waiting.size >= this.maxQueued || this.comesTooLate(waiter.deadline)) return false
+    if (this.isFull || this.comesTooLate(waiter.deadline)) return false
     this.pace.measure()
     this.waiting.add(waiter)
     return true

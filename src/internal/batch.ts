@@ -80,6 +80,10 @@ export class BatchOperation<A, E = never> extends Operation<A, E> {
     return this.batch.queries.flatMap(({ values }) => values)
   }
 
+  protected get operation(): string {
+    return "BATCH"
+  }
+
   protected spellsOut(): boolean {
     return this.batch.queries.some(({ values }) => values.length === 0)
   }
@@ -122,6 +126,7 @@ export class BatchOperation<A, E = never> extends Operation<A, E> {
     const problem = counterProblem(this.batch.type, this.items)
     if (problem !== undefined) return this.fail(problem)
     for (const item of this.items) this.route ??= routeOfItem(item)
+    if (this.isFirst) this.shared.counts?.batchStatements(this.batch.type).record(this.items.length)
     this.attempt()
   }
 

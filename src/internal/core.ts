@@ -5,6 +5,7 @@ import type { CqlError } from "../CqlError.ts"
 import type { Admission } from "./admission.ts"
 import * as Check from "./check.ts"
 import type { Breaker } from "./circuitBreaker.ts"
+import type { Counts } from "./counts.ts"
 import type { DriverClient } from "./driver/client.ts"
 import type { Profiles, Settings, StatementOptions } from "./settings.ts"
 import * as Settle from "./settings.ts"
@@ -17,6 +18,8 @@ export interface SharedClient {
   readonly admission: Admission
   readonly statements: Statements
   readonly breaker: Breaker | undefined
+  /** Of the whole cluster; none where metrics are off. */
+  readonly counts: Counts | undefined
   /** Why the client is not connected yet, where it is not. */
   readonly notConnected: CqlError | undefined
   /** A service that refuses to write at a consistency of one node. */

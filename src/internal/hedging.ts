@@ -34,6 +34,8 @@ export class Hedging<A, E> {
   private readonly hedge: Hedge
   private readonly resume: Resume<A, E>
   private readonly running = new Set<Operation<A, E>>()
+  /** On whose behalf the others are. */
+  private first: Operation<A, E> | undefined
   private timer: NodeJS.Timeout | undefined
   private left: number
   private isOver = false
@@ -46,10 +48,12 @@ export class Hedging<A, E> {
   }
 
   begin(make: (resume: Resume<A, E>) => Operation<A, E>): void {
-    this.join(make).start()
+    this.first = this.join(make)
+    this.first.start()
   }
 
   abandon(): void {
+    this.first?.countInterrupted()
     this.end()
     for (const operation of this.running) operation.abandon()
   }
@@ -77,7 +81,7 @@ export class Hedging<A, E> {
     this.timer = undefined
     if (!operation.takePlaceForAnother()) return
     this.left--
-    operation.settings.span?.hedged()
+    operation.hedged()
     this.join((resume) => operation.twin(resume)).startBeside()
   }
 
@@ -95,7 +99,7 @@ export class Hedging<A, E> {
     if (this.running.size > 0 && operation.failure !== undefined && !isFinal(operation.failure)) return
     this.end()
     for (const other of this.running) other.abandon()
-    this.resume(effect)
+    this.resume(this.first!.counted(effect, operation.failure))
   }
 
   private end(): void {

@@ -5,8 +5,10 @@
  * once, by the bytes that answer it. What happens before and after (all rows, streams, schemas) are effects. How a
  * request is made ready is told by `query.ts` for one statement and by `batch.ts` for several.
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Span } from "effect/Tracer"
 import type { CqlError } from "../CqlError.ts"
@@ -100,6 +102,8 @@ export abstract class Operation<A, E = never> {
   private readonly goesOn: boolean
   private readonly resume: Resume<A, E>
   private readonly previous: Previous | undefined
+  /** What comes behind it, or beside it, is the same request. */
+  protected readonly isFirst: boolean
   private timer: NodeJS.Timeout | undefined
   private request: Request<unknown> | undefined
   private timestamp: number | undefined
@@ -109,7 +113,8 @@ export abstract class Operation<A, E = never> {
   private isLast = false
   /** Attempts that failed; none for almost every request, so not even an array. */
   private failed: Array<FailedAttempt> | undefined
-  private isQueued = false
+  /** Where it had to wait for a place. */
+  private queuedAt: number | undefined
   private holdsPlace = false
   /** Of an attempt that was given up, and that the server still works on. */
   private whenOver: WhenOver | undefined
@@ -131,6 +136,7 @@ export abstract class Operation<A, E = never> {
     this.settings = settings
     this.goesOn = limits.goesOn === true
     this.previous = limits.previous
+    this.isFirst = limits.previous === undefined
     this.timestamp = limits.previous?.timestamp
     this.finish = finish
     this.resume = resume
@@ -141,6 +147,9 @@ export abstract class Operation<A, E = never> {
 
   /** The text that errors show. */
   protected abstract readonly text: string
+
+  /** What it is counted as. */
+  protected abstract readonly operation: string
 
   /** Whether its text, or a part of it, binds nothing, and so may spell out what others bind. */
   protected abstract spellsOut(): boolean
@@ -190,16 +199,29 @@ export abstract class Operation<A, E = never> {
   // --- admit
 
   start(): void {
-    if (this.core.closed && !this.goesOn) return this.resume(Exit.fail(Errors.sessionClosed(this.text)))
+    const { admission, counts } = this.shared
+    if (this.isFirst) counts?.operation(this.operation).started.add()
+    if (this.core.closed && !this.goesOn) return this.refuse(Errors.sessionClosed(this.text))
     this.core.enter()
-    const { admission } = this.shared
     if (admission.tryEnter(this.deadline)) return this.admitted()
     if (!admission.enqueue(this)) {
-      return this.settle(Exit.fail(Errors.admissionRefused(loadOf(admission), this.text)))
+      counts?.refusal(admission.isFull ? "queueFull" : "tooLate").add()
+      return this.endWith(Errors.admissionRefused(loadOf(admission), this.text))
     }
     this.startTimer("queue")
-    this.isQueued = true
+    this.queuedAt = performance.now()
     this.settings.span?.queued()
+  }
+
+  private refuse(error: CqlError): void {
+    this.failure = error.reason
+    this.resume(this.counted(Exit.fail(error)))
+  }
+
+  /** Nothing of it was sent, and nothing will be tried again. */
+  private endWith(error: CqlError): void {
+    this.failure = error.reason
+    this.settle(Exit.fail(error))
   }
 
   /** With the place that `takePlaceForAnother` took. */
@@ -211,8 +233,13 @@ export abstract class Operation<A, E = never> {
   admitted(): void {
     this.stopTimer()
     this.holdsPlace = true
-    if (this.isQueued) this.settings.span?.admitted()
+    if (this.queuedAt !== undefined) this.leftQueue(this.queuedAt)
     this.makeReady()
+  }
+
+  private leftQueue(since: number): void {
+    this.shared.counts?.admissionDelay.record((performance.now() - since) / 1000)
+    this.settings.span?.admitted()
   }
 
   // --- ready
@@ -306,6 +333,7 @@ export abstract class Operation<A, E = never> {
     const millis = this.isLast ? remaining : this.settings.attemptMillis
     this.attemptSpan = this.settings.span?.attempt(host, this.isIdempotent())
     this.hedging?.sent(this)
+    this.shared.counts?.node(host).attempts.add()
     this.shared.client.send(host, this.request, millis, (error, response, whenOver) => {
       this.whenOver = whenOver
       this.answered(host, error, response)
@@ -342,6 +370,12 @@ export abstract class Operation<A, E = never> {
     return !client.isClosing && this.chooseUntried(true) !== undefined && admission.tryEnter(this.deadline)
   }
 
+  /** Another node is asked as well. */
+  hedged(): void {
+    this.shared.counts?.hedges.add()
+    this.settings.span?.hedged()
+  }
+
   /** The same, on another node. */
   twin(resume: Resume<A, E>): Operation<A, E> {
     return this.repeat({
@@ -369,6 +403,7 @@ export abstract class Operation<A, E = never> {
     this.answeredAt = performance.now()
     if (response !== undefined || serverHasSpoken(error)) this.shared.admission.pace.answered(this.sentAt)
     this.sample(error, response)
+    this.countAttempt(host, error, response)
     if (this.done) return this.release()
     if (response !== undefined) return this.succeed(host, response as Response<RowsPage | null>)
     // What comes after its time is for nobody, and is not worth reading.
@@ -439,6 +474,7 @@ export abstract class Operation<A, E = never> {
     this.attemptEnded(host)
     this.settings.span?.received(value?.rows.length, flags.traceId?.toString())
     const warnings = this.warningsOf(flags) ?? noWarnings
+    if (warnings.length > 0) this.shared.counts?.warnings.add(warnings.length)
     const finished = this.finish({
       page: value,
       flags,
@@ -472,6 +508,7 @@ export abstract class Operation<A, E = never> {
   }
 
   private failWith(error: unknown, host?: Host): void {
+    if (isAboutRows(error)) this.shared.counts?.decodeFailures.add()
     if (error instanceof NullInRow) return this.settle(Exit.fail(RowSchema.nullInRow(error)))
     if (Schema.isSchemaError(error)) return this.settle(Exit.fail(error))
     this.fail(this.reasonOf(error, host), error, host?.address)
@@ -508,6 +545,7 @@ export abstract class Operation<A, E = never> {
   }
 
   private again(previous: Previous): Effect.Effect<A, CqlError | Schema.SchemaError | E> {
+    this.shared.counts?.retry(this.failure!._tag).add()
     return perform(
       (resume) => this.repeat({ deadline: this.deadline, begun: this.begun, goesOn: true, previous }, resume),
       this.settings,
@@ -522,8 +560,62 @@ export abstract class Operation<A, E = never> {
   protected settle(effect: Effect.Effect<A, CqlError | Schema.SchemaError | E>): void {
     this.done = true
     this.stopTimer()
-    this.letGo(() => this.resume(effect))
+    const counted = this.hedging === undefined ? this.counted(effect) : effect
+    this.letGo(() => this.resume(counted))
   }
+
+  // --- count
+
+  /** Counts what the whole of it ends with, all attempts together; `failure` is that of the attempt which it ends with. */
+  counted(
+    effect: Effect.Effect<A, CqlError | Schema.SchemaError | E>,
+    failure = this.failure
+  ): Effect.Effect<A, CqlError | Schema.SchemaError | E> {
+    const { counts } = this.shared
+    if (counts === undefined || !this.isFirst) return effect
+    if (failure === undefined) {
+      counts.operation(this.operation).succeeded.record((performance.now() - this.begun) / 1000)
+      return effect
+    }
+    if (Exit.isExit(effect)) {
+      this.countExit(effect)
+      return effect
+    }
+    return Effect.onExit(effect, (exit) => Effect.sync(() => this.countExit(exit)))
+  }
+
+  /** A schema that does not fit what was answered is no failure of the request. */
+  private countExit(exit: Exit.Exit<unknown, unknown>): void {
+    const counts = this.shared.counts!
+    const { failed, interrupted, succeeded } = counts.operation(this.operation)
+    const seconds = (performance.now() - this.begun) / 1000
+    if (Exit.isSuccess(exit)) return succeeded.record(seconds)
+    const error = Cause.findErrorOption(exit.cause)
+    if (Option.isNone(error)) return interrupted.record(seconds)
+    if (!Errors.isCqlError(error.value)) return succeeded.record(seconds)
+    const { reason } = error.value
+    failed.record(seconds)
+    counts.error(reason._tag).add()
+    if (reason._tag === "ClientTimeout") counts.timeout(reason.phase).add()
+  }
+
+  /** Also of one that nobody waits for any more: the node has worked on it. */
+  private countAttempt(host: Host, error: unknown, response: unknown): void {
+    const { counts } = this.shared
+    if (counts === undefined) return
+    const node = counts.node(host)
+    if (response !== undefined || serverHasSpoken(error)) node.duration.record((this.answeredAt - this.sentAt) / 1000)
+    if (response !== undefined || isAboutRows(error)) return
+    node.error(this.reasonOf(error, host)._tag).add()
+    if (isUnprepared(error)) node.reprepares.add()
+  }
+
+  countInterrupted(): void {
+    if (!this.isFirst) return
+    this.shared.counts?.operation(this.operation).interrupted.record((performance.now() - this.begun) / 1000)
+  }
+
+  // --- leave
 
   /** The driver has settled what nobody waits for any more. */
   private release(): void {
@@ -556,6 +648,7 @@ export abstract class Operation<A, E = never> {
   abandon(): void {
     if (this.done) return
     this.done = true
+    if (this.hedging === undefined) this.countInterrupted()
     this.settings.span?.attemptAbandoned(this.attemptSpan)
     if (this.request !== undefined) this.request.abandoned = true
     if (!this.holdsPlace) return this.release()
@@ -583,10 +676,10 @@ export abstract class Operation<A, E = never> {
 
   /** The deadline came while it waited: in the queue it leaves, behind it the shared preparation goes on for others. */
   private expire(phase: Phase): void {
-    const exit = Exit.fail(Errors.make({ reason: this.timedOut(phase), statement: this.text }))
-    if (!this.holdsPlace) return this.settle(exit)
+    const error = Errors.make({ reason: this.timedOut(phase), statement: this.text })
+    if (!this.holdsPlace) return this.endWith(error)
     this.done = true
-    this.resume(exit)
+    this.refuse(error)
   }
 
   private timedOut(phase: Phase): Errors.Reason {

@@ -36,6 +36,7 @@ const prepareOnAny = (
 ): void => {
   const host = shared.client.choose(undefined, tried)
   if (host === undefined) return settle(shared, statement, lastError, undefined)
+  shared.counts?.prepares.add()
   shared.client.send(host, new PrepareRequest(statement.text), attemptMillis, (error, response) => {
     if (response !== undefined || serverHasSpoken(error)) return settle(shared, statement, error, response?.value)
     prepareOnAny(shared, statement, attemptMillis, [...tried, host], error)
@@ -71,6 +72,7 @@ export const prepareAgain = (
     return
   }
   statement.preparingOn.set(host, [waiter])
+  shared.counts?.prepares.add()
   shared.client.send(host, new PrepareRequest(statement.text), attemptMillis, (error, response) => {
     const waiting = statement.preparingOn.get(host) ?? []
     statement.preparingOn.delete(host)

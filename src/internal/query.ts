@@ -82,6 +82,10 @@ export class QueryOperation<A, E = never> extends Operation<A, E> {
     return this.query.values
   }
 
+  protected get operation(): string {
+    return this.statement.summary.operation
+  }
+
   protected spellsOut(): boolean {
     return this.query.values.length === 0
   }
@@ -199,6 +203,10 @@ export class PrepareOperation extends QueryOperation<Prepared> {
   ) {
     super(core, query, settings, limits, () => Effect.die("a statement that is prepared has no result"), resume)
     this.everywhere = everywhere
+  }
+
+  protected override get operation(): string {
+    return "PREPARE"
   }
 
   protected override isIdempotent(): boolean {

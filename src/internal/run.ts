@@ -26,7 +26,7 @@ import * as PageStates from "./pageState.ts"
 import type { PageWanted, Query } from "./query.ts"
 import { PrepareOperation, QueryOperation } from "./query.ts"
 import type { Settings } from "./settings.ts"
-import type { Prepared } from "./statements.ts"
+import type { Prepared, RowsPage } from "./statements.ts"
 import { decodeRows } from "./statements.ts"
 import type { Traced } from "./tracing.ts"
 import * as Tracing from "./tracing.ts"
@@ -120,11 +120,20 @@ const more = <A, E>(core: Core, effect: Effect.Effect<A, E>): Effect.Effect<A, E
     return Effect.ensuring(effect, Effect.sync(() => core.exit()))
   })
 
-const decodePage = <A>(outcome: Outcome): Effect.Effect<DecodedPage<A>, Failure> => {
+/** What does not fit its schema is counted. */
+const decode = <A>({ shared }: Core, page: RowsPage): Effect.Effect<ReadonlyArray<A>, Failure> => {
+  const rows = decodeRows<A>(page)
+  const { counts } = shared
+  return counts === undefined || page.decoder.decode === undefined
+    ? rows
+    : Effect.tapError(rows, () => Effect.sync(() => counts.decodeFailures.add()))
+}
+
+const decodePage = <A>(core: Core) => (outcome: Outcome): Effect.Effect<DecodedPage<A>, Failure> => {
   const { page } = outcome
   return page === null
     ? Exit.succeed({ rows: [], pageState: undefined, outcome })
-    : Effect.map(decodeRows<A>(page), (rows) => ({ rows, pageState: page.pageState, outcome }))
+    : Effect.map(decode<A>(core, page), (rows) => ({ rows, pageState: page.pageState, outcome }))
 }
 
 const deadlineOf = (settings: Settings): number => performance.now() + settings.timeoutMillis
@@ -139,8 +148,8 @@ export const allRows = <A>(
   return request(core, query, settings, { deadline }, (outcome) => {
     const { page } = outcome
     if (page === null) return noRows
-    if (page.pageState === undefined && page.rows.length <= settings.maxRows) return decodeRows<A>(page)
-    const all = Effect.flatMap(decodePage<A>(outcome), (first) => collect(core, query, first, deadline))
+    if (page.pageState === undefined && page.rows.length <= settings.maxRows) return decode<A>(core, page)
+    const all = Effect.flatMap(decodePage<A>(core)(outcome), (first) => collect(core, query, first, deadline))
     return more(core, Effect.map(all, ({ rows }) => rows))
   })
 }
@@ -174,7 +183,7 @@ export const allPages = <A>(core: Core, query: Query, settings: Settings): Effec
     (outcome) =>
       more(
         core,
-        Effect.flatMap(decodePage<A>(outcome), (first) => collect(core, query, first, deadline))
+        Effect.flatMap(decodePage<A>(core)(outcome), (first) => collect(core, query, first, deadline))
       )
   )
 }
@@ -191,7 +200,7 @@ const collect = Effect.fnUntraced(function*<A>(
   let { pageState } = first
   while (pageState !== undefined && rows.length <= settings.maxRows) {
     const wanted = { pageState, deadline, goesOn: true }
-    const page: DecodedPage<A> = yield* request(core, query, settings, wanted, decodePage<A>)
+    const page: DecodedPage<A> = yield* request(core, query, settings, wanted, decodePage<A>(core))
     for (const row of page.rows) rows.push(row)
     outcomes.push(page.outcome)
     pageState = page.pageState
@@ -232,7 +241,7 @@ const seekFirst = <A, B, E>(
         )
     }
     if (page.decoder.decode === undefined) return found(page.rows[0] as A)
-    return Effect.flatMap(decodeRows<A>(page), (rows) => found(rows[0]!))
+    return Effect.flatMap(decode<A>(core, page), (rows) => found(rows[0]!))
   })
 }
 
@@ -246,7 +255,7 @@ const seekOn = Effect.fnUntraced(function*<A>(
   let pageState: Buffer | undefined = from
   while (pageState !== undefined) {
     const wanted: PageWanted = { pageState, deadline, goesOn: true, reader: "firstRow" }
-    const page: DecodedPage<A> = yield* request(core, query, settings, wanted, decodePage<A>)
+    const page: DecodedPage<A> = yield* request(core, query, settings, wanted, decodePage<A>(core))
     if (page.rows.length > 0) return Option.some(page.rows[0]!)
     pageState = page.pageState
   }
@@ -287,7 +296,7 @@ export interface AppliedOrNot<A> {
 
 export const applied = <A>(core: Core, query: Query, settings: Settings): Effect.Effect<AppliedOrNot<A>, Failure> =>
   hasCondition(core, query)
-    ? request(core, query, settings, { reader: "outcome" }, (outcome) => toApplied<A>(query, outcome))
+    ? request(core, query, settings, { reader: "outcome" }, (outcome) => toApplied<A>(core, query, outcome))
     : Effect.fail(refusal(query.text, withoutCondition))
 
 const hasCondition = ({ shared }: Core, { text }: WithText): boolean => shared.statements.get(text).hasCondition
@@ -296,10 +305,10 @@ interface WithText {
   readonly text: string
 }
 
-const toApplied = <A>(query: WithText, { page }: Outcome): Effect.Effect<AppliedOrNot<A>, Failure> => {
+const toApplied = <A>(core: Core, query: WithText, { page }: Outcome): Effect.Effect<AppliedOrNot<A>, Failure> => {
   const applied = page?.applied
   if (page === null || applied === undefined) return Effect.fail(refusal(query.text, withoutOutcome))
-  return Effect.map(decodeRows<A>(page), (rows) => ({ applied, rows }))
+  return Effect.map(decode<A>(core, page), (rows) => ({ applied, rows }))
 }
 
 /** The outcome of a condition must not be lost because nobody asked for it. */
@@ -319,7 +328,7 @@ export const batchApplied = <A>(
   settings: Settings
 ): Effect.Effect<AppliedOrNot<A>, Failure> =>
   query.queries.some((item) => hasCondition(core, item))
-    ? performBatch(core, query, settings, (outcome) => toApplied<A>(query, outcome))
+    ? performBatch(core, query, settings, (outcome) => toApplied<A>(core, query, outcome))
     : Effect.fail(refusal(query.text, withoutCondition))
 
 const performBatch = <A>(
@@ -499,11 +508,19 @@ class Pager<A> {
 
   private takeNext(): Effect.Effect<DecodedPage<A>, Failure> {
     return Effect.map(this.fetch(), (page) => {
+      this.count(page)
       this.taken++
       this.pageState = page.pageState
       this.isLast = page.pageState === undefined || this.taken >= this.options.maxPages
       return page
     })
+  }
+
+  private count({ rows }: DecodedPage<A>): void {
+    const { counts } = this.core.shared
+    if (counts === undefined) return
+    counts.streamedPages.add()
+    counts.streamedRows.add(rows.length)
   }
 
   private fetch(): Effect.Effect<DecodedPage<A>, Failure> {
@@ -523,14 +540,14 @@ class Pager<A> {
     const { core, query, settings } = this
     const { from, token } = this.options
     if (this.taken > 0 || from === undefined) {
-      return request(core, query, settings, { pageState: this.pageState, deadline, token }, decodePage<A>)
+      return request(core, query, settings, { pageState: this.pageState, deadline, token }, decodePage<A>(core))
     }
     const invalid = (reason: Errors.Reason): Effect.Effect<never, CqlError> =>
       Effect.fail(Errors.make({ reason, statement: query.text }))
     const wanted: PageWanted = { pageState: from.state, resumes: from, deadline, token }
     const first = request(core, query, settings, wanted, (outcome) => {
       const problem = outcome.page === null ? undefined : PageStates.problemOfColumns(from, outcome.page.columns)
-      return problem === undefined ? decodePage<A>(outcome) : invalid(problem)
+      return problem === undefined ? decodePage<A>(core)(outcome) : invalid(problem)
     })
     return Effect.catchTag(first, "CqlError", (error) => {
       const problem = PageStates.problemOfServer(error.reason)

@@ -229,6 +229,13 @@ export class Statements {
     this.limit = limit
   }
 
+  /** How many are kept prepared. */
+  get prepared(): number {
+    let count = 0
+    for (const { prepared } of this.known.values()) if (prepared !== undefined) count++
+    return count
+  }
+
   get(text: string): KnownStatement {
     const found = this.known.get(text)
     if (found !== undefined) {

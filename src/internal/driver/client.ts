@@ -76,6 +76,24 @@ interface DriverResponse {
   readonly flags?: FrameFlags
 }
 
+/** Told of what happens to connections and nodes, whoever asked for it. */
+export interface Observer {
+  /** A connection was to be opened to the node, and was not. */
+  readonly connectionFailed: (host: Host, error: unknown) => void
+  /** One that was open is gone, and nobody has closed it here. */
+  readonly connectionLost: (host: Host) => void
+  /** How much went over a connection to the node that is closed now. */
+  readonly connectionEnded: (host: Host, traffic: Traffic) => void
+  /** Nodes came or went, or are not what they were. */
+  readonly nodesChanged: () => void
+}
+
+/** Bytes. */
+export interface Traffic {
+  readonly sent: number
+  readonly received: number
+}
+
 const noFlags: FrameFlags = {}
 
 /** The stream id of what waits for a free one. */
@@ -103,7 +121,8 @@ export class DriverClient {
   readonly policy: LocalPolicy
   /** Told of the keyspace that was changed, by whomever; of none when a change may have been missed. */
   onSchemaChange: (keyspace: string | undefined) => void = () => undefined
-  private readonly sockets = new Set<Socket>()
+  observer: Observer | undefined
+  private readonly sockets = new Map<Socket, Connection>()
   private readonly hosts = new Set<Host>()
   private readonly pauses = new Map<NodeJS.Timeout, () => void>()
   private ringIsOld = false
@@ -317,7 +336,7 @@ export class DriverClient {
   }
 
   private destroySockets(): Promise<unknown> {
-    return Promise.all([...this.sockets].map((socket) => {
+    return Promise.all([...this.sockets.keys()].map((socket) => {
       const closed = new Promise((resolve) => socket.once("close", resolve))
       // With an error: a socket that is still connecting tells its owner by no other event.
       socket.destroy(new Error("the client is closed"))
@@ -332,10 +351,13 @@ export class DriverClient {
     // The driver does so for a node that was down, and lets every other loss of a connection double the delay for good.
     host.pool.on("open", (error: unknown) => {
       if (error === undefined) host.reconnectionSchedule = host.options.policies.reconnection.newSchedule()
+      else if (!this.isClosing) this.observer?.connectionFailed(host, error)
     })
     // The driver sets a node's distance when a request of its own comes by; ours do not.
     if (this.raw.connected) setImmediate(() => this.admitHost(host))
     this.renewRing()
+    // The driver has not read yet what it is called.
+    setImmediate(() => this.observer?.nodesChanged())
   }
 
   /** After a whole outage the driver makes its nodes anew, and lets the pools of the old ones reconnect for ever. */
@@ -345,6 +367,7 @@ export class DriverClient {
     // The pool would open connections again for the next request that fails on one that it had.
     host.pool.scheduleNewConnectionAttempt = () => undefined
     this.renewRing()
+    setImmediate(() => this.observer?.nodesChanged())
   }
 
   /** The driver knows who owns which token as of its start; asked for once, however many nodes come and go together. */
@@ -361,6 +384,7 @@ export class DriverClient {
 
   private nodesMoved(): void {
     this.policy.nodesMoved()
+    this.observer?.nodesChanged()
     this.renewRing()
     if (this.raw.connected) { for (const host of this.hosts) this.admitHost(host) }
   }
@@ -423,11 +447,12 @@ export class DriverClient {
   }
 
   private watchSocket(connection: Connection, socket: Socket): void {
-    this.sockets.add(socket)
+    this.sockets.set(socket, connection)
     // The driver takes its own listener away while it changes states; an error in between would end the process.
     socket.on("error", () => undefined)
     socket.once("close", () => {
       this.sockets.delete(socket)
+      this.observeEnd(connection, socket)
       endDrain(connection)
       // After the driver's own listeners; and not for the first socket of a protocol downgrade.
       setImmediate(() => {
@@ -435,6 +460,32 @@ export class DriverClient {
       })
     })
     if (this.isClosing) setImmediate(() => socket.destroy(new Error("the client is closed")))
+  }
+
+  /** Before the driver has heard of it. */
+  private observeEnd(connection: Connection, socket: Socket): void {
+    const host = this.hostOf(connection)
+    if (this.observer === undefined || host === undefined) return
+    this.observer.connectionEnded(host, trafficOf(socket))
+    if (!this.isClosing && connection.connected && host.pool.connections.includes(connection)) {
+      this.observer.connectionLost(host)
+    }
+  }
+
+  private hostOf({ endpoint }: Connection): Host | undefined {
+    return this.raw.hosts.get(endpoint)
+  }
+
+  /** Over the connections to a node that are open. */
+  traffic(host: Host): Traffic {
+    let sent = 0
+    let received = 0
+    for (const [socket, connection] of this.sockets) {
+      if (this.hostOf(connection) !== host) continue
+      sent += socket.bytesWritten
+      received += socket.bytesRead
+    }
+    return { sent, received }
   }
 
   private adoptControlConnection(control: ControlConnection): void {
@@ -469,6 +520,8 @@ export class DriverClient {
     })
   }
 }
+
+const trafficOf = ({ bytesRead, bytesWritten }: Socket): Traffic => ({ sent: bytesWritten, received: bytesRead })
 
 /**
  * Ends what the driver forgets on a connection that is gone: a start-up that waits for its answer, requests that were
