@@ -18,12 +18,15 @@ import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import type { CqlError } from "./CqlError.ts"
 import * as Errors from "./CqlError.ts"
 import { AdaptiveLimit } from "./internal/adaptiveLimit.ts"
 import { Admission } from "./internal/admission.ts"
 import * as Check from "./internal/check.ts"
 import * as CircuitBreaker from "./internal/circuitBreaker.ts"
+import type { ClusterEvent } from "./internal/clusterEvents.ts"
+import { ClusterEvents } from "./internal/clusterEvents.ts"
 import type { ClusterMetrics } from "./internal/clusterMetrics.ts"
 import * as Metrics from "./internal/clusterMetrics.ts"
 import * as Connecting from "./internal/connecting.ts"
@@ -61,6 +64,11 @@ export class Cluster extends Context.Service<Cluster, {
   readonly tables: (keyspace: string) => Effect.Effect<ReadonlyArray<string>, CqlError>
   /** A table and its columns; none where there is no such table. */
   readonly table: (keyspace: string, table: string) => Effect.Effect<Option.Option<Cluster.Table>, CqlError>
+  /**
+   * What happens to the nodes and the schema, from the moment on in which the stream is run until the cluster closes. A
+   * reader that falls behind loses the oldest of 1,024 events.
+   */
+  readonly events: Stream.Stream<Cluster.Event>
   /**
    * Lends the driver's own client, for what this library does not offer.
    *
@@ -371,6 +379,20 @@ export declare namespace Cluster {
   }
 
   /**
+   * What the cluster has told, or the driver has found out.
+   *
+   * **Details**
+   *
+   * `NodeUp` and `NodeDown` are what the driver holds a node for; `Health` asks each of them besides. A node that comes
+   * back with another address is removed and added. `SchemaChanged` has no keyspace where a change may have been missed,
+   * and a `table` where it is about one.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  export type Event = ClusterEvent
+
+  /**
    * A keyspace.
    *
    * @category models
@@ -622,13 +644,15 @@ const share = (
   metrics: ClusterMetrics | undefined
 ) =>
   Effect.fnUntraced(function*(
-    keyspace: string | undefined
+    keyspace: string | undefined,
+    events?: ClusterEvents
   ): Effect.fn.Return<SharedClient, CqlError, Scope.Scope> {
     const statements = new Statements(options.maxPrepared ?? 2048)
     const admission = new Admission(inFlightLimit(options, config), options.maxQueued ?? 16384)
     const connect = (onConnected: (client: DriverClient) => void) =>
       Connecting.connect(options, { ...config, keyspace }, (client) => {
         client.onSchemaChange = (changed) => statements.schemaChanged(changed)
+        events?.attach(client)
         onConnected(client)
       })
     const { maxRequestsPerConnection } = config
@@ -664,7 +688,11 @@ const makeCluster = Effect.fnUntraced(function*(
   const breaker = circuitBreaker === undefined ? undefined : yield* CircuitBreaker.make(circuitBreaker)
   const metrics = options.metrics === false ? undefined : yield* Metrics.make(options.name ?? "cassandra")
   const open = share(options, config, breaker, metrics)
-  const main = yield* open(config.keyspace)
+  const events = yield* Effect.acquireRelease(
+    Effect.sync(() => new ClusterEvents()),
+    (events) => Effect.sync(() => events.close())
+  )
+  const main = yield* open(config.keyspace, events)
   const others = yield* RcMap.make({ lookup: (keyspace: string) => open(keyspace) })
   const core = yield* Effect.acquireRelease(
     Effect.sync(() => new Core(main, Settle.defaults(undefined, {}), {})),
@@ -683,6 +711,7 @@ const makeCluster = Effect.fnUntraced(function*(
         Run.systemRows(core, ColumnRow, selectColumns, [keyspace, table]),
         (rows) => describeTable(keyspace, table, rows)
       ),
+    events: events.stream(),
     use: (f) =>
       Effect.suspend(() => {
         // The driver would connect by itself, and nobody would close that.

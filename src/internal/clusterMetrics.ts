@@ -68,7 +68,7 @@ class Measured {
 
   connected(client: DriverClient): void {
     this.published = { ...this.parts, client }
-    client.observer = observerOf(this.publication)
+    client.observers.add(observerOf(this.publication))
     this.publication.attach(this.published)
     this.recordConnect("ok")
   }
@@ -94,7 +94,7 @@ class Measured {
   }
 }
 
-const observerOf = (publication: Publication): Observer => ({
+const observerOf = (publication: Publication): Partial<Observer> => ({
   connectionFailed: (host, error) => publication.counts.node(host).connectionError(classify(error)._tag).add(),
   connectionLost: (host) => publication.counts.node(host).connectionError("ConnectionLost").add(),
   connectionEnded: (host, { received, sent }) => {
@@ -102,5 +102,7 @@ const observerOf = (publication: Publication): Observer => ({
     receivedBytes.add(received)
     sentBytes.add(sent)
   },
-  nodesChanged: () => publication.nodesChanged()
+  nodeAdded: () => publication.nodesChanged(),
+  nodeRemoved: () => publication.nodesChanged(),
+  nodesMoved: () => publication.nodesChanged()
 })

@@ -76,16 +76,23 @@ interface DriverResponse {
   readonly flags?: FrameFlags
 }
 
-/** Told of what happens to connections and nodes, whoever asked for it. */
+/** Told of what happens to nodes and connections, whoever asked for it. None may throw: the driver is not done yet. */
 export interface Observer {
+  readonly nodeAdded: (host: Host) => void
+  readonly nodeRemoved: (host: Host) => void
+  readonly nodeUp: (host: Host) => void
+  readonly nodeDown: (host: Host) => void
+  /** Some node is not what it was, or not where. */
+  readonly nodesMoved: () => void
+  /** The schema, whoever has changed it; of no keyspace when a change may have been missed. */
+  readonly schemaChanged: (change: SchemaChange | undefined) => void
+  readonly connectionOpened: (host: Host) => void
   /** A connection was to be opened to the node, and was not. */
   readonly connectionFailed: (host: Host, error: unknown) => void
   /** One that was open is gone, and nobody has closed it here. */
   readonly connectionLost: (host: Host) => void
   /** How much went over a connection to the node that is closed now. */
   readonly connectionEnded: (host: Host, traffic: Traffic) => void
-  /** Nodes came or went, or are not what they were. */
-  readonly nodesChanged: () => void
 }
 
 /** Bytes. */
@@ -121,7 +128,7 @@ export class DriverClient {
   readonly policy: LocalPolicy
   /** Told of the keyspace that was changed, by whomever; of none when a change may have been missed. */
   onSchemaChange: (keyspace: string | undefined) => void = () => undefined
-  observer: Observer | undefined
+  readonly observers = new Set<Partial<Observer>>()
   private readonly sockets = new Map<Socket, Connection>()
   private readonly hosts = new Set<Host>()
   private readonly pauses = new Map<NodeJS.Timeout, () => void>()
@@ -147,11 +154,20 @@ export class DriverClient {
     this.raw._waitForSchemaAgreement = (connection) => this.schemaAgreement(connection, config.schemaAgreementSeconds)
     this.raw.hosts.on("add", (host: Host) => this.adoptHost(host))
     this.raw.hosts.on("remove", (host: Host) => this.dropHost(host))
+    this.raw.on("hostUp", (host: Host) => this.tell("nodeUp", host))
+    this.raw.on("hostDown", (host: Host) => this.tell("nodeDown", host))
   }
 
   connect(): Promise<void> {
     this.connecting ??= this.raw.connect().then(() => this.refuseOldProtocol()).then(() => this.openStandIns())
     return this.connecting
+  }
+
+  /** Opens what connections are missing to every node that may be asked; never rejects. */
+  async openAll(): Promise<ReadonlyArray<Host>> {
+    const hosts = this.nodes()
+    await Promise.all(hosts.map((host) => host.isUp() ? settled(host.warmupPool(this.keyspace)) : undefined))
+    return hosts
   }
 
   /** The driver opens them in the background; where no local node can be asked the first statement needs them. */
@@ -350,14 +366,15 @@ export class DriverClient {
     this.adoptPool(host.pool)
     // The driver does so for a node that was down, and lets every other loss of a connection double the delay for good.
     host.pool.on("open", (error: unknown) => {
-      if (error === undefined) host.reconnectionSchedule = host.options.policies.reconnection.newSchedule()
-      else if (!this.isClosing) this.observer?.connectionFailed(host, error)
+      if (error !== undefined) return this.isClosing ? undefined : this.tell("connectionFailed", host, error)
+      host.reconnectionSchedule = host.options.policies.reconnection.newSchedule()
+      this.tell("connectionOpened", host)
     })
     // The driver sets a node's distance when a request of its own comes by; ours do not.
     if (this.raw.connected) setImmediate(() => this.admitHost(host))
     this.renewRing()
     // The driver has not read yet what it is called.
-    setImmediate(() => this.observer?.nodesChanged())
+    setImmediate(() => this.tell("nodeAdded", host))
   }
 
   /** After a whole outage the driver makes its nodes anew, and lets the pools of the old ones reconnect for ever. */
@@ -367,7 +384,7 @@ export class DriverClient {
     // The pool would open connections again for the next request that fails on one that it had.
     host.pool.scheduleNewConnectionAttempt = () => undefined
     this.renewRing()
-    setImmediate(() => this.observer?.nodesChanged())
+    setImmediate(() => this.tell("nodeRemoved", host))
   }
 
   /** The driver knows who owns which token as of its start; asked for once, however many nodes come and go together. */
@@ -384,7 +401,7 @@ export class DriverClient {
 
   private nodesMoved(): void {
     this.policy.nodesMoved()
-    this.observer?.nodesChanged()
+    this.tell("nodesMoved")
     this.renewRing()
     if (this.raw.connected) { for (const host of this.hosts) this.admitHost(host) }
   }
@@ -465,10 +482,16 @@ export class DriverClient {
   /** Before the driver has heard of it. */
   private observeEnd(connection: Connection, socket: Socket): void {
     const host = this.hostOf(connection)
-    if (this.observer === undefined || host === undefined) return
-    this.observer.connectionEnded(host, trafficOf(socket))
-    if (!this.isClosing && connection.connected && host.pool.connections.includes(connection)) {
-      this.observer.connectionLost(host)
+    if (host === undefined) return
+    this.tell("connectionEnded", host, trafficOf(socket))
+    const wasInUse = connection.connected && host.pool.connections.includes(connection)
+    if (wasInUse && !this.isClosing) this.tell("connectionLost", host)
+  }
+
+  private tell<Event extends keyof Observer>(event: Event, ...details: Parameters<Observer[Event]>): void {
+    for (const observer of this.observers) {
+      const told = observer[event] as ((...details: Parameters<Observer[Event]>) => void) | undefined
+      told?.apply(observer, details)
     }
   }
 
@@ -505,11 +528,14 @@ export class DriverClient {
     control._nodeSchemaChangeHandler = (event) => {
       if (this.isClosing) return
       this.onSchemaChange(event.keyspace)
+      this.tell("schemaChanged", event)
       handleSchemaChange.call(control, event)
     }
     // Nobody tells of what was changed between two control connections.
     control.on("newConnection", (error: unknown) => {
-      if (error === null || error === undefined) this.onSchemaChange(undefined)
+      if (error !== null && error !== undefined) return
+      this.onSchemaChange(undefined)
+      this.tell("schemaChanged", undefined)
     })
     const waiting = { pause: (millis: number) => this.pause(millis), isOver: () => this.isClosing }
     recoverOneAtATime(control, { ...waiting, plan: () => this.policy.plan() })

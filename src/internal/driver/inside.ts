@@ -141,6 +141,9 @@ export interface QueryPlan {
 
 export interface SchemaChange {
   readonly keyspace: string
+  /** Of a change of a table, which may be one of its columns. */
+  readonly table?: string
+  readonly schemaChangeType?: string
 }
 
 /** What the cluster tells of a node. */
@@ -185,6 +188,8 @@ export interface Metadata {
   /** Of a partition's key, or of a token. */
   readonly getReplicas: (keyspace: string, token: Buffer | object) => ReadonlyArray<Host> | null
   readonly newToken: (text: string) => object
+  /** The tokens of all nodes, in their order; none until the schema is known. */
+  readonly ring?: ReadonlyArray<object> | null
   readonly compareSchemaVersions: (connection: Connection) => Promise<boolean>
 }
 
