@@ -26,9 +26,9 @@ import * as PageStates from "./pageState.ts"
 import type { PageWanted, Query } from "./query.ts"
 import { PrepareOperation, QueryOperation } from "./query.ts"
 import type { Settings } from "./settings.ts"
-import type { Prepared, RowsPage } from "./statements.ts"
+import type { KnownStatement, Prepared, RowsPage } from "./statements.ts"
 import { decodeRows } from "./statements.ts"
-import type { Traced } from "./tracing.ts"
+import type { Described, Traced } from "./tracing.ts"
 import * as Tracing from "./tracing.ts"
 import { shownText } from "./warnings.ts"
 
@@ -61,7 +61,7 @@ const request = <A, E = never>(
     perform<A, E>((resume) => new QueryOperation(core, query, settings, page, finish, resume), settings)
   // The pages of one result are one call.
   if (page.goesOn === true) return ask(settings)
-  return guarded(core, query, settings, traced(core, () => tracedQuery(core, query), settings, ask))
+  return guarded(core, query, settings, traced(core, () => tracedQuery(core, query, settings), settings, ask))
 }
 
 /** With a span, where somebody listens. */
@@ -74,32 +74,46 @@ const traced = <A, E>(
   settings.spans === "none"
     ? run(settings)
     : Effect.withFiber((fiber) =>
-      Tracing.listens(fiber) ? Tracing.withSpan(fiber, core, describe, settings, run) : run(settings)
+      Tracing.listens(fiber) ? Tracing.withSpan(fiber, core, describe(), settings, run) : run(settings)
     )
 
-const tracedQuery = ({ shared }: Core, { text, values }: Query): Traced => {
+/** Of a statement as it was run last: most run with the same settings all the time. */
+const lastTraced = new WeakMap<KnownStatement, { readonly settings: Settings; readonly traced: Traced }>()
+
+const tracedQuery = (core: Core, query: Query, settings: Settings): Traced => {
+  const statement = core.shared.statements.get(query.text)
+  const last = lastTraced.get(statement)
+  if (last?.settings === settings) return last.traced
+  const traced = Tracing.describe(core, describeQuery(core, query), settings)
+  lastTraced.set(statement, { settings, traced })
+  return traced
+}
+
+const describeQuery = ({ shared }: Core, { text, values }: Query): Described => {
   const { collection, name, operation } = shared.statements.get(text).summary
   return { name, operation, collection, text: shownText(text, values.length === 0) }
 }
 
-const tracedPrepare = (core: Core, query: Query): Traced => {
-  const { collection, name, operation, text } = tracedQuery(core, query)
-  return { name: `PREPARE ${name}`, operation: `PREPARE ${operation}`, collection, text }
+const tracedPrepare = (core: Core, query: Query, settings: Settings): Traced => {
+  const { collection, name, operation, text } = describeQuery(core, query)
+  const described = { name: `PREPARE ${name}`, operation: `PREPARE ${operation}`, collection, text }
+  return Tracing.describe(core, described, settings)
 }
 
-const tracedBatch = ({ shared }: Core, { queries, text }: BatchQuery): Traced => {
-  const summaries = queries.map((query) => shared.statements.get(query.text).summary)
+const tracedBatch = (core: Core, { queries, text }: BatchQuery, settings: Settings): Traced => {
+  const summaries = queries.map((query) => core.shared.statements.get(query.text).summary)
   const only = <K extends keyof Summary>(key: K): Summary[K] | undefined => {
     const [first] = summaries
     return summaries.every((summary) => summary[key] === first?.[key]) ? first?.[key] : undefined
   }
-  return {
+  const described = {
     name: ["BATCH", only("name")].filter((part) => part !== undefined).join(" "),
     operation: ["BATCH", only("operation")].filter((part) => part !== undefined).join(" "),
     collection: only("collection"),
     text: shownText(text, queries.some(({ values }) => values.length === 0)),
     batchSize: queries.length
   }
+  return Tracing.describe(core, described, settings)
 }
 
 /** One node is not the cluster; and where there is no connection yet, that is the reason to fail with. */
@@ -343,7 +357,7 @@ const performBatch = <A>(
     settings,
     traced(
       core,
-      () => tracedBatch(core, query),
+      () => tracedBatch(core, query, settings),
       settings,
       (settings) => perform((resume) => new BatchOperation(core, query, settings, {}, finish, resume), settings)
     )
@@ -362,7 +376,7 @@ export const prepareOnly = (
     settings,
     traced(
       core,
-      () => tracedPrepare(core, query),
+      () => tracedPrepare(core, query, settings),
       settings,
       (settings) =>
         perform<Prepared, never>(

@@ -21,7 +21,7 @@ import { readTrace } from "./serverTrace.ts"
 import type { Settings } from "./settings.ts"
 
 /** What a span is of. */
-export interface Traced {
+export interface Described {
   /** As `SELECT shop.users`. */
   readonly name: string
   readonly operation: string
@@ -30,6 +30,12 @@ export interface Traced {
   readonly text: string
   /** Statements of a batch. */
   readonly batchSize?: number
+}
+
+/** A span's name, and what it has from its beginning. */
+export interface Traced {
+  readonly name: string
+  readonly attributes: Attributes
 }
 
 type AnyFiber = Fiber.Fiber<unknown, unknown>
@@ -42,16 +48,12 @@ export const listens = ({ cache }: AnyFiber): boolean =>
 export const withSpan = <A, E>(
   fiber: AnyFiber,
   core: Core,
-  describe: () => Traced,
+  { attributes, name }: Traced,
   settings: Settings,
   run: (settings: Settings) => Effect.Effect<A, E>
 ): Effect.Effect<A, E> =>
   Effect.uninterruptibleMask((restore) => {
-    const traced = describe()
-    const make = Effect.makeSpan(traced.name, {
-      kind: "client",
-      attributes: attributesOf(core, traced, settings)
-    })
+    const make = Effect.makeSpan(name, { kind: "client", attributes })
     return Effect.flatMap(Effect.exit(make), (made) => {
       if (Exit.isFailure(made)) return restore(run(settings))
       const span = new StatementSpan(made.value, fiber, settings)
@@ -62,18 +64,20 @@ export const withSpan = <A, E>(
 
 type Attributes = Readonly<Record<string, unknown>>
 
-const attributesOf = (core: Core, traced: Traced, settings: Settings): Attributes =>
-  defined({
+export const describe = (core: Core, described: Described, settings: Settings): Traced => ({
+  name: described.name,
+  attributes: defined({
     "db.system.name": "cassandra",
     "db.namespace": core.shared.client.keyspace,
-    "db.operation.name": traced.operation,
-    "db.collection.name": traced.collection,
-    "db.query.summary": traced.name,
-    "db.query.text": traced.text,
-    "db.operation.batch.size": traced.batchSize,
+    "db.operation.name": described.operation,
+    "db.collection.name": described.collection,
+    "db.query.summary": described.name,
+    "db.query.text": described.text,
+    "db.operation.batch.size": described.batchSize,
     "cassandra.consistency.level": snakeCase(Consistencies.fromCode(settings.consistency)!),
-    "cassandra.page.size": traced.operation === "SELECT" && settings.pageSize > 0 ? settings.pageSize : undefined
+    "cassandra.page.size": described.operation === "SELECT" && settings.pageSize > 0 ? settings.pageSize : undefined
   })
+})
 
 const defined = (attributes: Attributes): Attributes =>
   Object.fromEntries(Object.entries(attributes).filter(([, value]) => value !== undefined))
@@ -82,8 +86,19 @@ const defined = (attributes: Attributes): Attributes =>
 const snakeCase = (consistency: Consistency): string =>
   consistency.replace(/[A-Z]/g, (capital) => `_${capital.toLowerCase()}`)
 
-/** Which node. */
+const describedNodes = new WeakMap<Host, Attributes>()
+
+/** Which node: of what it was when it was asked first, for an address that changes comes with another host. */
 const nodeOf = (host: Host): Attributes => {
+  let attributes = describedNodes.get(host)
+  if (attributes === undefined) {
+    attributes = describeNode(host)
+    describedNodes.set(host, attributes)
+  }
+  return attributes
+}
+
+const describeNode = (host: Host): Attributes => {
   const [, address, port] = /^\[?(.*?)\]?:(\d+)$/.exec(host.address)!
   return defined({
     "cassandra.coordinator.id": host.hostId?.toString(),
