@@ -5,6 +5,7 @@ import type * as Schema from "effect/Schema"
 import * as Errors from "../CqlError.ts"
 import * as Encoder from "./codec/Encoder.ts"
 import type { Core } from "./core.ts"
+import type { Counts, OperationCounts } from "./counts.ts"
 import type { FrameFlags, Host } from "./driver/inside.ts"
 import type * as Nodes from "./driver/nodes.ts"
 import type { BatchItem, Request } from "./driver/requests.ts"
@@ -80,8 +81,8 @@ export class BatchOperation<A, E = never> extends Operation<A, E> {
     return this.batch.queries.flatMap(({ values }) => values)
   }
 
-  protected get operation(): string {
-    return "BATCH"
+  protected countsOf(counts: Counts): OperationCounts {
+    return counts.operation("BATCH")
   }
 
   protected spellsOut(): boolean {

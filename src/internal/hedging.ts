@@ -99,7 +99,7 @@ export class Hedging<A, E> {
     if (this.running.size > 0 && operation.failure !== undefined && !isFinal(operation.failure)) return
     this.end()
     for (const other of this.running) other.abandon()
-    this.resume(this.first!.counted(effect, operation.failure))
+    this.resume(this.first!.counted(effect, operation.failure, performance.now()))
   }
 
   private end(): void {

@@ -19,6 +19,7 @@ import * as RowSchema from "./codec/RowSchema.ts"
 import { whyNotConnected } from "./connecting.ts"
 import * as Consistencies from "./consistency.ts"
 import type { Core, SharedClient } from "./core.ts"
+import type { Counts, NodeCounts, OperationCounts } from "./counts.ts"
 import { classify } from "./driver/classify.ts"
 import type { WhenOver } from "./driver/client.ts"
 import { NotSent } from "./driver/client.ts"
@@ -109,6 +110,8 @@ export abstract class Operation<A, E = never> {
   private timestamp: number | undefined
   private sentAt = 0
   private answeredAt = 0
+  /** Of the node that was asked last. */
+  private nodeCounts: NodeCounts | undefined
   /** Whether the attempt ends at the deadline of the whole operation, and not at its own limit. */
   private isLast = false
   /** Attempts that failed; none for almost every request, so not even an array. */
@@ -148,8 +151,8 @@ export abstract class Operation<A, E = never> {
   /** The text that errors show. */
   protected abstract readonly text: string
 
-  /** What it is counted as. */
-  protected abstract readonly operation: string
+  /** Where it is counted. */
+  protected abstract countsOf(counts: Counts): OperationCounts
 
   /** Whether its text, or a part of it, binds nothing, and so may spell out what others bind. */
   protected abstract spellsOut(): boolean
@@ -200,7 +203,7 @@ export abstract class Operation<A, E = never> {
 
   start(): void {
     const { admission, counts } = this.shared
-    if (this.isFirst) counts?.operation(this.operation).started.add()
+    if (this.isFirst && counts !== undefined) this.countsOf(counts).started.add()
     if (this.core.closed && !this.goesOn) return this.refuse(Errors.sessionClosed(this.text))
     this.core.enter()
     if (admission.tryEnter(this.deadline)) return this.admitted()
@@ -333,7 +336,8 @@ export abstract class Operation<A, E = never> {
     const millis = this.isLast ? remaining : this.settings.attemptMillis
     this.attemptSpan = this.settings.span?.attempt(host, this.isIdempotent())
     this.hedging?.sent(this)
-    this.shared.counts?.node(host).attempts.add()
+    this.nodeCounts = this.shared.counts?.node(host)
+    this.nodeCounts?.attempts.add()
     this.shared.client.send(host, this.request, millis, (error, response, whenOver) => {
       this.whenOver = whenOver
       this.answered(host, error, response)
@@ -372,7 +376,7 @@ export abstract class Operation<A, E = never> {
 
   /** Another node is asked as well. */
   hedged(): void {
-    this.shared.counts?.hedges.add()
+    this.countHedge()
     this.settings.span?.hedged()
   }
 
@@ -545,7 +549,7 @@ export abstract class Operation<A, E = never> {
   }
 
   private again(previous: Previous): Effect.Effect<A, CqlError | Schema.SchemaError | E> {
-    this.shared.counts?.retry(this.failure!._tag).add()
+    this.countRetry(previous.failed.at(-1)?.host)
     return perform(
       (resume) => this.repeat({ deadline: this.deadline, begun: this.begun, goesOn: true, previous }, resume),
       this.settings,
@@ -569,12 +573,13 @@ export abstract class Operation<A, E = never> {
   /** Counts what the whole of it ends with, all attempts together; `failure` is that of the attempt which it ends with. */
   counted(
     effect: Effect.Effect<A, CqlError | Schema.SchemaError | E>,
-    failure = this.failure
+    failure = this.failure,
+    endedAt = this.answeredAt === 0 ? performance.now() : this.answeredAt
   ): Effect.Effect<A, CqlError | Schema.SchemaError | E> {
     const { counts } = this.shared
     if (counts === undefined || !this.isFirst) return effect
     if (failure === undefined) {
-      counts.operation(this.operation).succeeded.record((performance.now() - this.begun) / 1000)
+      this.countsOf(counts).succeeded.record((endedAt - this.begun) / 1000)
       return effect
     }
     if (Exit.isExit(effect)) {
@@ -587,7 +592,7 @@ export abstract class Operation<A, E = never> {
   /** A schema that does not fit what was answered is no failure of the request. */
   private countExit(exit: Exit.Exit<unknown, unknown>): void {
     const counts = this.shared.counts!
-    const { failed, interrupted, succeeded } = counts.operation(this.operation)
+    const { failed, interrupted, succeeded } = this.countsOf(counts)
     const seconds = (performance.now() - this.begun) / 1000
     if (Exit.isSuccess(exit)) return succeeded.record(seconds)
     const error = Cause.findErrorOption(exit.cause)
@@ -604,15 +609,30 @@ export abstract class Operation<A, E = never> {
     const { counts } = this.shared
     if (counts === undefined) return
     const node = counts.node(host)
-    if (response !== undefined || serverHasSpoken(error)) node.duration.record((this.answeredAt - this.sentAt) / 1000)
-    if (response !== undefined || isAboutRows(error)) return
+    const isGood = response !== undefined || isAboutRows(error)
+    if (isGood || serverHasSpoken(error)) node.duration.record((this.answeredAt - this.sentAt) / 1000)
+    if (isGood) return
     node.error(this.reasonOf(error, host)._tag).add()
     if (isUnprepared(error)) node.reprepares.add()
   }
 
+  private countHedge(): void {
+    const { counts } = this.shared
+    counts?.hedges.add()
+    if (this.asked !== undefined) counts?.node(this.asked).hedges.add()
+  }
+
+  private countRetry(failedOn: Host | undefined): void {
+    const { counts } = this.shared
+    const reason = this.failure!._tag
+    counts?.retry(reason).add()
+    if (failedOn !== undefined) counts?.node(failedOn).retry(reason).add()
+  }
+
   countInterrupted(): void {
-    if (!this.isFirst) return
-    this.shared.counts?.operation(this.operation).interrupted.record((performance.now() - this.begun) / 1000)
+    const { counts } = this.shared
+    if (!this.isFirst || counts === undefined) return
+    this.countsOf(counts).interrupted.record((performance.now() - this.begun) / 1000)
   }
 
   // --- leave

@@ -9,6 +9,7 @@ import type { Column } from "./codec/ColumnType.ts"
 import { format } from "./codec/ColumnType.ts"
 import { ParameterMismatch } from "./codec/Encoder.ts"
 import type { Core } from "./core.ts"
+import type { Counts, OperationCounts } from "./counts.ts"
 import { classify } from "./driver/classify.ts"
 import type { Host } from "./driver/inside.ts"
 import type * as Nodes from "./driver/nodes.ts"
@@ -82,8 +83,9 @@ export class QueryOperation<A, E = never> extends Operation<A, E> {
     return this.query.values
   }
 
-  protected get operation(): string {
-    return this.statement.summary.operation
+  protected countsOf(counts: Counts): OperationCounts {
+    this.statement.counts ??= counts.operation(this.statement.summary.operation)
+    return this.statement.counts
   }
 
   protected spellsOut(): boolean {
@@ -205,8 +207,8 @@ export class PrepareOperation extends QueryOperation<Prepared> {
     this.everywhere = everywhere
   }
 
-  protected override get operation(): string {
-    return "PREPARE"
+  protected override countsOf(counts: Counts): OperationCounts {
+    return counts.operation("PREPARE")
   }
 
   protected override isIdempotent(): boolean {

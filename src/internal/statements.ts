@@ -13,6 +13,7 @@ import * as Encoder from "./codec/Encoder.ts"
 import * as Metadata from "./codec/Metadata.ts"
 import type { RowDecoder } from "./codec/RowSchema.ts"
 import * as RowSchema from "./codec/RowSchema.ts"
+import type { OperationCounts } from "./counts.ts"
 import { hasCondition } from "./cql/condition.ts"
 import { isIdempotent } from "./cql/idempotence.ts"
 import type { Summary } from "./cql/summary.ts"
@@ -87,6 +88,8 @@ export class KnownStatement {
   preparing: Array<Waiter> | undefined
   /** The same for a node that has forgotten it. */
   readonly preparingOn = new Map<Host, Array<Waiter>>()
+  /** Where its requests are counted. */
+  counts: OperationCounts | undefined
   /** Since it was put in, or since it was passed over last. */
   used = false
   private proof: Proof | undefined
