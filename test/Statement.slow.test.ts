@@ -110,4 +110,14 @@ describe("a statement that is slow", () => {
       assert.deepStrictEqual(entries.map(({ statement }) => statement), ["SELECT c"])
       assert.isAtLeast(Number(entries[0]!["durationMillis"]), 5001)
     }))
+
+  it.live("succeeds all the same with a logger that throws, as does one that the server warns of", () =>
+    Effect.gen(function*() {
+      const { cql, servers } = yield* opened({ slowThreshold: "1 millis" })
+      servers.on(/^SELECT/, Reply.delay(5, Reply.warnings(row, ["tombstones"])))
+      const broken = Logger.make(() => {
+        throw new Error("the log is broken")
+      })
+      assert.deepStrictEqual(yield* cql`SELECT 1`.pipe(Effect.provide(Logger.layer([broken]))), [{ n: 1 }])
+    }))
 })

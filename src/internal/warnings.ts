@@ -1,6 +1,6 @@
 /**
  * What is in the log of statements that succeeded: warnings of the server, and that they were slow. Each of a text once
- * in a while, structured, and without values.
+ * in a while, structured, and without values. A logger that throws hurts no statement.
  */
 import * as Effect from "effect/Effect"
 import type { SharedClient } from "./core.ts"
@@ -18,7 +18,8 @@ export const logWarnings = (
   return all.length === 0 ?
     Effect.void :
     Effect.forEach(all, (warning) => Effect.logWarning(warning), { discard: true }).pipe(
-      Effect.annotateLogs({ statement: maskPasswords(text) })
+      Effect.annotateLogs({ statement: maskPasswords(text) }),
+      Effect.ignoreCause
     )
 }
 
@@ -44,7 +45,8 @@ export const logSlow = (
         statement: shownText(text, spellsOut),
         ...slow,
         ...(rows === undefined ? {} : { rows })
-      })
+      }),
+      Effect.ignoreCause
     )
     : Effect.void
 
