@@ -116,7 +116,8 @@ export declare namespace Health {
     readonly timeout?: Duration.Input | undefined
     /**
      * So many checks in a row without an answer make a node `unresponsive`, which the driver still holds for up. By
-     * default 2: one alone may be a pause of its garbage collector.
+     * default 2: one alone may be a pause of its garbage collector, and it is asked again after a second. One that has
+     * not answered before, or not since it was down, has nothing to be excused by.
      */
     readonly failures?: number | undefined
   }

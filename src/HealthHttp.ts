@@ -6,6 +6,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as HttpMiddleware from "effect/http/HttpMiddleware"
 import * as HttpRouter from "effect/http/HttpRouter"
 import type * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
@@ -25,10 +26,15 @@ export interface Options {
   readonly ready?: `/${string}` | undefined
   /** By default there is none: it tells of addresses, versions and errors. */
   readonly detail?: `/${string}` | undefined
-  /** Who may see the details: what answers `false` is answered 404, as where there is no such route. By default all. */
+  /**
+   * Who may see the details. Where it answers `false`, or fails, the answer is 404 as where there is no such route. By
+   * default all.
+   */
   readonly authorize?:
-    | ((request: HttpServerRequest.HttpServerRequest) => Effect.Effect<boolean>)
+    | ((request: HttpServerRequest.HttpServerRequest) => Effect.Effect<boolean, unknown>)
     | undefined
+  /** Whether the application itself takes requests: while it answers `false`, or fails, ready is 503. By default it does. */
+  readonly accepts?: Effect.Effect<boolean, unknown> | undefined
   /** In how many seconds to ask again, of one that is not ready. By default 5. */
   readonly retryAfterSeconds?: number | undefined
 }
@@ -66,36 +72,51 @@ export interface Options {
 export const layer = (options: Options = {}): Layer.Layer<never, never, HttpRouter.HttpRouter | Health> =>
   Layer.effectDiscard(Effect.gen(function*() {
     const router = yield* HttpRouter.HttpRouter
-    const health = yield* Health
-    const { authorize, detail, live = "/health/live", ready = "/health/ready", retryAfterSeconds = 5 } = options
-    const add = (
-      path: `/${string}`,
-      handler: (request: HttpServerRequest.HttpServerRequest) => Effect.Effect<HttpServerResponse.HttpServerResponse>
-    ) => router.add("GET", path, handler)
-    yield* add(live, () => Effect.succeed(answer(200, { state: "live" })))
-    yield* add(
-      ready,
-      () => Effect.map(health.status, (status) => answerReady(status, { state: status.state }, retryAfterSeconds))
-    )
+    const { status } = yield* Health
+    const { accepts, authorize, detail, live = "/health/live", ready = "/health/ready" } = options
+    const { retryAfterSeconds = 5 } = options
+    const isReady = (status: Health.Status): Effect.Effect<boolean> =>
+      serves(status) && accepts !== undefined ? orFalse(accepts) : Effect.succeed(serves(status))
+    const answerReady = (body: (status: Health.Status) => object) =>
+      Effect.flatMap(
+        status,
+        (status) => Effect.map(isReady(status), (isReady) => answer(isReady, body(status), retryAfterSeconds))
+      )
+    // Who asks every second is not to fill the log of the server.
+    const add = (path: `/${string}`, handler: Handler) =>
+      router.add("GET", path, (request) => HttpMiddleware.withLoggerDisabled(handler(request)))
+    yield* add(live, () => Effect.succeed(answer(true, { state: "live" }, retryAfterSeconds)))
+    yield* add(ready, () => answerReady(({ state }) => ({ state })))
     if (detail === undefined) return
     yield* add(
       detail,
       (request) =>
-        Effect.flatMap(authorize === undefined ? Effect.succeed(true) : authorize(request), (isAllowed) =>
-          isAllowed
-            ? Effect.map(health.status, (status) => answerReady(status, status, retryAfterSeconds))
-            : Effect.succeed(HttpServerResponse.empty({ status: 404 })))
+        Effect.flatMap(
+          authorize === undefined ? Effect.succeed(true) : orFalse(authorize(request)),
+          (isAllowed) => isAllowed ? answerReady((status) => status) : Effect.succeed(noSuchRoute)
+        )
     )
   }))
 
-const answer = (status: number, body: object, headers: Readonly<Record<string, string>> = {}) =>
-  HttpServerResponse.jsonUnsafe(body, { status, headers: { "cache-control": "no-store", ...headers } })
+interface Handler {
+  (request: HttpServerRequest.HttpServerRequest): Effect.Effect<HttpServerResponse.HttpServerResponse>
+}
 
-const answerReady = (
-  { state }: Health.Status,
-  body: object,
-  retryAfterSeconds: number
-): HttpServerResponse.HttpServerResponse =>
-  state === "up" || state === "degraded"
-    ? answer(200, body)
-    : answer(503, body, { "retry-after": String(retryAfterSeconds) })
+const serves = ({ state }: Health.Status): boolean => state === "up" || state === "degraded"
+
+/** What it failed on is for no stranger. */
+const orFalse = (self: Effect.Effect<boolean, unknown>): Effect.Effect<boolean> =>
+  Effect.catchCause(self, () => Effect.succeed(false))
+
+const noStore = { "cache-control": "no-store" }
+
+/** As the router itself says it: a header more would tell that there is one. */
+const noSuchRoute = HttpServerResponse.empty({ status: 404 })
+
+const answer = (isWell: boolean, body: object, retryAfterSeconds: number): HttpServerResponse.HttpServerResponse =>
+  isWell
+    ? HttpServerResponse.jsonUnsafe(body, { headers: noStore })
+    : HttpServerResponse.jsonUnsafe(body, {
+      status: 503,
+      headers: { ...noStore, "retry-after": String(retryAfterSeconds) }
+    })

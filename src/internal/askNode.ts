@@ -11,10 +11,14 @@ import type { Host } from "./driver/inside.ts"
 import { QueryRequest } from "./driver/requests.ts"
 import type { RowsPage } from "./statements.ts"
 
-/** How long the answer took, in milliseconds, or why there was none. */
+/**
+ * How long the answer took, in milliseconds, or why there was none; a node that has as much to do as its connections
+ * take is not asked.
+ */
 export type Answer =
   | { readonly _tag: "Answered"; readonly millis: number }
   | { readonly _tag: "Silent"; readonly error: string }
+  | { readonly _tag: "NotAsked"; readonly error: string }
 
 const text = "SELECT key FROM system.local"
 
@@ -24,7 +28,7 @@ export const askNode = (shared: SharedClient, host: Host, limitMillis: number): 
     const begun = performance.now()
     shared.client.send(host, request, limitMillis, (error, response) => {
       const answer: Answer = response === undefined
-        ? { _tag: "Silent", error: messageOf(error, host, limitMillis) }
+        ? { _tag: isBusy(error) ? "NotAsked" : "Silent", error: messageOf(error, host, limitMillis) }
         : { _tag: "Answered", millis: performance.now() - begun }
       resume(Effect.succeed(answer))
     })
@@ -42,6 +46,9 @@ const makeRequest = ({ statements }: SharedClient): QueryRequest<RowsPage> =>
     tracing: false,
     customPayload: undefined
   }, statements.get(text).reader(undefined))
+
+const isBusy = (error: unknown): boolean =>
+  error instanceof NotSent && error.cause instanceof Error && error.cause.name === "BusyConnectionError"
 
 const messageOf = (error: unknown, host: Host, timeoutMillis: number): string =>
   error instanceof NotSent

@@ -69,10 +69,15 @@ export interface OperationCounts {
 }
 
 export interface NodeCounts {
+  /** The value of its label: its host id, or one for all above the limit. */
+  readonly name: string
   readonly attempts: Counter
   readonly duration: Distribution
   readonly reprepares: Counter
+  /** Attempts elsewhere, because this one was slow. */
+  readonly hedges: Counter
   readonly error: (reason: string) => Counter
+  readonly retry: (reason: string) => Counter
   readonly connectionError: (reason: string) => Counter
   /** Of connections that are closed. */
   readonly sentBytes: Counter
@@ -91,7 +96,7 @@ const otherOperation = "OTHER"
 /** Nodes come and go; more than so many at a time are counted as one. */
 const mostNodes = 1000
 
-const otherNodes = "other"
+export const otherNodes = "other"
 
 /** Of a cluster; all of its clients count together. */
 export class Counts {
@@ -116,6 +121,7 @@ export class Counts {
     interrupted: this.distribution("requestDuration", { operation, outcome: "interrupted" })
   }))
   private readonly nodes = new Map<string, NodeCounts>()
+  private others: NodeCounts | undefined
   private readonly hosts = new WeakMap<Host, NodeCounts>()
   private readonly onSeries: OnSeries
 
@@ -128,6 +134,17 @@ export class Counts {
     this.streamedRows = this.counter("streamedRows")
     this.prepares = this.counter("prepares")
     this.admissionDelay = this.distribution("admissionDelay")
+    // There from the first: the rate of a series that begins with the first refusals would not have them.
+    this.refusal("queueFull")
+    this.refusal("tooLate")
+  }
+
+  /** What nobody has begun: nothing else would tell that the program's requests fail. */
+  refused(operation: string, reason: string): void {
+    const { failed, started } = this.operation(operation)
+    started.add()
+    failed.record(0)
+    this.error(reason).add()
   }
 
   operation(name: string): OperationCounts {
@@ -139,31 +156,42 @@ export class Counts {
     let counts = this.hosts.get(host)
     if (counts === undefined) {
       counts = this.nodeOf(hostIdOf(host))
-      this.hosts.set(host, counts)
+      if (host.hostId !== null) this.hosts.set(host, counts)
     }
     return counts
   }
 
   private nodeOf(hostId: string): NodeCounts {
-    const node = this.nodes.has(hostId) || this.nodes.size < mostNodes ? hostId : otherNodes
-    let counts = this.nodes.get(node)
+    let counts = this.nodes.get(hostId)
     if (counts === undefined) {
-      counts = this.makeNode(node)
-      this.nodes.set(node, counts)
+      if (this.nodes.size >= mostNodes) return this.others ??= this.makeNode(otherNodes)
+      counts = this.makeNode(hostId)
+      this.nodes.set(hostId, counts)
     }
     return counts
   }
 
   private makeNode(node: string): NodeCounts {
-    return {
+    // What was sent to a node that is gone by now is counted for nobody.
+    const byReason = (metric: MetricId) =>
+      byLabel((reason) =>
+        counts === this.nodes.get(node) || counts === this.others
+          ? this.counter(metric, { node, reason })
+          : new Counter()
+      )
+    const counts: NodeCounts = {
+      name: node,
       attempts: this.counter("nodeAttempts", { node }),
       duration: this.distribution("nodeAttemptDuration", { node }),
       reprepares: this.counter("nodeReprepares", { node }),
-      error: byLabel((reason) => this.counter("nodeErrors", { node, reason })),
-      connectionError: byLabel((reason) => this.counter("nodeConnectionErrors", { node, reason })),
+      hedges: this.counter("nodeSpeculativeExecutions", { node }),
+      error: byReason("nodeErrors"),
+      retry: byReason("nodeRetries"),
+      connectionError: byReason("nodeConnectionErrors"),
       sentBytes: new Counter(),
       receivedBytes: new Counter()
     }
+    return counts
   }
 
   /** Nobody knows it any more. */

@@ -17,8 +17,8 @@ export type ClusterState = "starting" | "up" | "degraded" | "down"
 /**
  * - `up`: it has answered
  * - `unresponsive`: the driver holds it for up, and the last checks had no answer
- * - `down`: the driver holds it for down, or has no connection to it
- * - `unknown`: it has not been asked yet
+ * - `down`: the driver holds it for down, or has no connection to it, or did and it has not answered since
+ * - `unknown`: it has just been found, and not been asked yet
  * - `notWatched`: it is of a data center that no statement of this session goes to
  *
  * @category models

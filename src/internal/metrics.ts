@@ -142,11 +142,11 @@ export const definitions = {
   nodeInfo: define(
     "node_info",
     "gauge",
-    "1",
+    "{node}",
     ["node", "address", "data_center", "rack", "version"],
     "Always 1: what is known of a node, to be joined by its host id"
   ),
-  nodeUp: define("node_up", "gauge", "1", ["node"], "Whether the driver holds it for up: 1 or 0"),
+  nodeUp: define("node_up", "gauge", "{node}", ["node"], "Whether the driver holds it for up: 1 or 0"),
   nodeAttempts: define("node_attempts_total", "counter", "{attempt}", ["node"], "Attempts sent to the node"),
   nodeAttemptDuration: define(
     "node_attempt_duration_seconds",
@@ -162,6 +162,20 @@ export const definitions = {
     "{attempt}",
     ["node", "reason"],
     "Attempts that failed on the node, by reason"
+  ),
+  nodeRetries: define(
+    "node_retries_total",
+    "counter",
+    "{attempt}",
+    ["node", "reason"],
+    "Further attempts after one that failed on the node, by the reason that it failed for"
+  ),
+  nodeSpeculativeExecutions: define(
+    "node_speculative_executions_total",
+    "counter",
+    "{attempt}",
+    ["node"],
+    "Attempts elsewhere because the node had not answered yet"
   ),
   nodeReprepares: define(
     "node_reprepares_total",
@@ -183,6 +197,13 @@ export const definitions = {
     "{request}",
     ["node"],
     "Streams that are free on the node's connections"
+  ),
+  nodeOrphanedStreams: define(
+    "node_orphaned_streams",
+    "gauge",
+    "{request}",
+    ["node"],
+    "Streams of requests that were given up and that the node has not answered yet"
   ),
   nodeConnections: define(
     "node_connections",

@@ -5,6 +5,7 @@ import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Queue from "effect/Queue"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
@@ -14,6 +15,7 @@ import { Broadcast } from "./broadcast.ts"
 import * as Consistencies from "./consistency.ts"
 import type { Core, SharedClient } from "./core.ts"
 import { hostIdOf } from "./counts.ts"
+import { classify, isAway } from "./driver/classify.ts"
 import type { DriverClient, Observer } from "./driver/client.ts"
 import type { Host } from "./driver/inside.ts"
 import * as Nodes from "./driver/nodes.ts"
@@ -29,14 +31,28 @@ export interface MonitorOptions {
 
 /** What the checks have told of a node. */
 interface Checked {
-  readonly answered: boolean
+  /** Whether it has answered; `gone` of one that was down since, and has not answered again. */
+  readonly is: "new" | "answering" | "gone"
   readonly latencyMillis: number | undefined
   readonly lastError: string | undefined
   /** In a row. */
   readonly failures: number
 }
 
-const unchecked: Checked = { answered: false, latencyMillis: undefined, lastError: undefined, failures: 0 }
+const unchecked: Checked = { is: "new", latencyMillis: undefined, lastError: undefined, failures: 0 }
+
+const gone: Checked = { ...unchecked, is: "gone" }
+
+const checkedBy = (answer: Answer, before: Checked): Checked => {
+  switch (answer._tag) {
+    case "Answered":
+      return { is: "answering", latencyMillis: answer.millis, lastError: undefined, failures: 0 }
+    case "Silent":
+      return { ...before, lastError: answer.error, failures: before.failures + 1 }
+    case "NotAsked":
+      return { ...before, lastError: answer.error }
+  }
+}
 
 /** More that happens at once than this is found by the next round. */
 const mostKept = 1024
@@ -44,16 +60,24 @@ const mostKept = 1024
 /** Until the cluster is reached it is looked at more often: somebody waits for it. */
 const whileStarting = Duration.seconds(1)
 
+/** Between the checks of a node that has not answered one, and may not be given up yet. */
+const whileInDoubt = Duration.seconds(1)
+
 export class Monitor {
   readonly changes = new Broadcast<Status>()
   private readonly core: Core
   private readonly options: MonitorOptions
   private readonly checks = new Map<string, Checked>()
+  private readonly inDoubt = new Set<Host>()
+  /** Those to which the last connection could not be opened, and why, where there is no more to tell than this. */
+  private readonly away = new WeakMap<Host, string | undefined>()
+  private closed = false
   private readonly happened: Queue.Queue<Host | undefined>
   private readonly scope: Scope.Scope
   private current: Status
   private observed: DriverClient | undefined
-  private round: Deferred.Deferred<Status> | undefined
+  /** Questions by their host, and a round by this itself. */
+  private readonly underWay = new Map<object, Deferred.Deferred<void>>()
 
   private constructor(
     core: Core,
@@ -93,64 +117,103 @@ export class Monitor {
   ): Effect.fn.Return<Monitor, never, Scope.Scope> {
     const happened = yield* Queue.sliding<Host | undefined>(mostKept)
     const monitor = new Monitor(core, options, happened, yield* Effect.scope, yield* Clock.currentTimeMillis)
-    yield* Effect.addFinalizer(() => Effect.sync(() => monitor.close()))
     yield* Effect.forkScoped(Effect.forever(monitor.lookAtWhatHappened))
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(monitor.check, monitor.pause)))
+    // The first to run: what is interrupted after it has nobody to tell any more.
+    yield* Effect.addFinalizer(() => Effect.sync(() => monitor.close()))
     return monitor
   })
 
   private get pause(): Effect.Effect<void> {
     return Effect.flatMap(Random.nextBetween(0.8, 1.2), (share) => {
-      const wait = this.shared.notConnected === undefined ? this.options.interval : whileStarting
+      const { interval } = this.options
+      const wait = this.shared.notConnected === undefined ? interval : Duration.min(interval, whileStarting)
       return Effect.sleep(Duration.times(wait, share))
     })
   }
 
   private close(): void {
+    this.closed = true
     this.observed?.observers.delete(this.observer)
     this.changes.close()
   }
 
   // --- asking
 
-  /** A round of its own, or the one that is under way: who shares it is not interrupted with whoever began it. */
+  /** A round of its own, or the one that is under way; what is known last, once nobody watches any more. */
   get check(): Effect.Effect<Status> {
-    return Effect.suspend(() => {
-      if (this.round !== undefined) return Deferred.await(this.round)
-      const round = Deferred.makeUnsafe<Status>()
-      this.round = round
-      const asked = Effect.onExit(this.askAll, (exit) =>
-        Effect.sync(() => {
-          this.round = undefined
-          Deferred.doneUnsafe(round, exit)
-        }))
-      return Effect.andThen(Effect.forkIn(asked, this.scope, { startImmediately: true }), Deferred.await(round))
-    })
+    return Effect.map(this.once(this, this.askAll), () => this.current)
   }
 
-  private get askAll(): Effect.Effect<Status> {
+  private get askAll(): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
       this.observe()
       const { client } = this.shared
+      // Where the driver opens them in the background, the first round would find nobody to ask.
+      const isFirst = this.current.checkedAt === undefined
+      if (isFirst && client.nodes().some(isNotOpened)) yield* Effect.promise(() => client.openAll())
       yield* Effect.forEach(client.nodes(), (host) => this.ask(host), { concurrency: "unbounded", discard: true })
-      return yield* this.refresh(true)
+      // Of a client that has connected meanwhile, nobody was asked.
+      yield* this.refresh(client === this.shared.client)
     })
   }
 
-  /** One that the driver holds for down has no connection to be asked on. */
+  /** One that the driver holds for down has no connection to be asked on; nobody is asked twice at a time. */
   private ask(host: Host): Effect.Effect<void> {
-    return Nodes.isUsable(host)
-      ? Effect.map(askNode(this.shared, host, this.options.timeoutMillis), (answer) => this.learn(host, answer))
-      : Effect.sync(() => void this.checks.delete(hostIdOf(host)))
+    return Effect.suspend(() =>
+      Nodes.isUsable(host)
+        ? this.once(
+          host,
+          Effect.flatMap(askNode(this.shared, host, this.options.timeoutMillis), (answer) => this.learn(host, answer))
+        )
+        : Effect.sync(() => this.forget(host))
+    )
   }
 
-  private learn(host: Host, answer: Answer): void {
-    const { answered, failures, latencyMillis } = this.checks.get(hostIdOf(host)) ?? unchecked
-    this.checks.set(
-      hostIdOf(host),
-      answer._tag === "Answered"
-        ? { answered: true, latencyMillis: answer.millis, lastError: undefined, failures: 0 }
-        : { answered, latencyMillis, lastError: answer.error, failures: failures + 1 }
+  /** One that has just been found is held for down by the driver until it has a connection. */
+  private forget(host: Host): void {
+    if (!host.isUp() && this.checks.has(hostIdOf(host))) this.checks.set(hostIdOf(host), gone)
+  }
+
+  /** Its own, or the one that is under way: who shares it is not interrupted with whoever began it. */
+  private once(key: object, effect: Effect.Effect<void>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.closed) return Effect.void
+      const underWay = this.underWay.get(key)
+      if (underWay !== undefined) return Deferred.await(underWay)
+      const done = Deferred.makeUnsafe<void>()
+      this.underWay.set(key, done)
+      const shared = Effect.ensuring(
+        effect,
+        Effect.sync(() => {
+          this.underWay.delete(key)
+          Deferred.doneUnsafe(done, Exit.void)
+        })
+      )
+      return Effect.andThen(Effect.forkIn(shared, this.scope, { startImmediately: true }), Deferred.await(done))
+    })
+  }
+
+  private learn(host: Host, answer: Answer): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const hostId = hostIdOf(host)
+      // What was asked of it before it went says nothing of it when it is back.
+      if (!Nodes.isUsable(host)) return Effect.sync(() => this.forget(host))
+      this.checks.set(hostId, checkedBy(answer, this.checks.get(hostId) ?? unchecked))
+      return answer._tag === "Silent" && this.nodeState(host) === "up" ? this.askAgain(host) : Effect.void
+    })
+  }
+
+  /** Soon, and not only with the next round. */
+  private askAgain(host: Host): Effect.Effect<void> {
+    if (this.inDoubt.has(host)) return Effect.void
+    this.inDoubt.add(host)
+    return Effect.sleep(whileInDoubt).pipe(
+      Effect.ensuring(Effect.sync(() => this.inDoubt.delete(host))),
+      Effect.andThen(this.ask(host)),
+      Effect.andThen(this.refresh()),
+      Effect.forkIn(this.scope),
+      Effect.asVoid
     )
   }
 
@@ -163,6 +226,7 @@ export class Monitor {
     this.observed?.observers.delete(this.observer)
     this.observed = client
     client.observers.add(this.observer)
+    for (const host of client.raw.hosts.values()) if (!host.isUp()) this.checks.set(hostIdOf(host), gone)
   }
 
   private readonly observer: Partial<Observer> = {
@@ -172,14 +236,20 @@ export class Monitor {
       this.tell(undefined)
     },
     nodeDown: (host) => {
-      this.checks.delete(hostIdOf(host))
+      this.forget(host)
       this.tell(undefined)
     },
     nodeUp: (host) => this.tell(host),
     nodesMoved: () => this.tell(undefined),
-    connectionOpened: (host) => this.tell(host),
+    connectionOpened: (host) => {
+      this.away.delete(host)
+      this.tell(host)
+    },
     connectionLost: () => this.tell(undefined),
-    connectionFailed: () => this.tell(undefined)
+    connectionFailed: (host, error) => {
+      this.away.set(host, isAway(error) ? classify(error, { node: host.address }).message : undefined)
+      this.tell(undefined)
+    }
   }
 
   /** Of a host that is to be asked, or of none. */
@@ -192,23 +262,25 @@ export class Monitor {
       const hosts = new Set(yield* Queue.takeAll(this.happened))
       // What has gone is told at once, before anybody is asked.
       yield* this.refresh()
-      const asked = [...hosts].filter((host) => host !== undefined && this.shared.client.nodes().includes(host))
-      if (asked.length === 0) return
-      yield* Effect.forEach(asked, (host) => this.ask(host!), { concurrency: "unbounded", discard: true })
-      yield* this.refresh()
+      for (const host of hosts) {
+        if (host === undefined || !this.isWatched(host)) continue
+        // Beside the others, for one that is silent must not hold up what happens to them.
+        yield* Effect.forkIn(Effect.andThen(this.ask(host), this.refresh()), this.scope)
+      }
     })
   }
 
   // --- concluding
 
-  private refresh(isRound = false): Effect.Effect<Status> {
+  private refresh(isRound = false): Effect.Effect<void> {
     return Effect.flatMap(Clock.currentTimeMillis, (millis) => {
       const before = this.current
       const now = new Date(millis)
       this.current = this.conclude(before, now, isRound ? now : before.checkedAt)
-      if (sameTo(before, this.current)) return Effect.succeed(this.current)
+      if (sameTo(before, this.current)) return Effect.void
       this.changes.tell(this.current)
-      return Effect.as(logChange(before, this.current), this.current)
+      // A logger that throws would end the watch.
+      return Effect.ignoreCause(logChange(before, this.current))
     })
   }
 
@@ -273,10 +345,11 @@ export class Monitor {
 
   private nodeState(host: Host): NodeState {
     if (!this.isWatched(host)) return "notWatched"
-    if (!Nodes.isUsable(host)) return "down"
-    const { answered, failures } = this.checks.get(hostIdOf(host)) ?? unchecked
-    if (failures >= this.options.failures) return "unresponsive"
-    return answered ? "up" : "unknown"
+    const { failures, is } = this.checks.get(hostIdOf(host)) ?? unchecked
+    if (!Nodes.isUsable(host)) return is === "new" && !this.away.has(host) ? "unknown" : "down"
+    // One that has not answered yet has nothing to be excused by.
+    if (failures >= this.options.failures || (is !== "answering" && failures > 0)) return "unresponsive"
+    return is === "answering" ? "up" : is === "gone" ? "down" : "unknown"
   }
 
   private describe(host: Host, before: Status, now: Date): NodeHealth {
@@ -284,7 +357,6 @@ export class Monitor {
     const state = this.nodeState(host)
     const known = before.nodes.find((node) => node.hostId === hostId)
     const { lastError, latencyMillis } = this.checks.get(hostId) ?? unchecked
-    const [why] = state === "down" ? Nodes.whyNone([host], () => undefined) : []
     return {
       hostId,
       address: host.address,
@@ -294,10 +366,18 @@ export class Monitor {
       state,
       since: known?.state === state ? known.since : now,
       latencyMillis: state === "up" || state === "unresponsive" ? latencyMillis : undefined,
-      lastError: why?.error ?? lastError
+      lastError: state === "down" ? this.whyDown(host) : lastError
     }
   }
+
+  private whyDown(host: Host): string | undefined {
+    const why = this.away.get(host)
+    const [down] = Nodes.whyNone([host], () => why === undefined || host.isUp() ? undefined : `down: ${why}`)
+    return down?.error
+  }
 }
+
+const isNotOpened = (host: Host): boolean => host.isUp() && host.pool.connections.length === 0
 
 /** What a reader would call the same: latencies and errors that differ are no change. */
 const sameTo = (before: Status, after: Status): boolean => keyOf(before) === keyOf(after)

@@ -218,7 +218,8 @@ export abstract class Operation<A, E = never> {
 
   private refuse(error: CqlError): void {
     this.failure = error.reason
-    this.resume(this.counted(Exit.fail(error)))
+    const refused = Exit.fail(error)
+    this.resume(this.hedging === undefined ? this.counted(refused) : refused)
   }
 
   /** Nothing of it was sent, and nothing will be tried again. */

@@ -7,8 +7,8 @@
 import * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
 import type { Admission } from "./admission.ts"
-import type { Distribution, Labels } from "./counts.ts"
-import { Counter, Counts, hostIdOf } from "./counts.ts"
+import type { Distribution, Labels, NodeCounts } from "./counts.ts"
+import { Counter, Counts, hostIdOf, otherNodes } from "./counts.ts"
 import type { DriverClient } from "./driver/client.ts"
 import type { Host } from "./driver/inside.ts"
 import type { Definition, MetricId } from "./metrics.ts"
@@ -24,6 +24,12 @@ export interface Published {
   readonly maxRequestsPerConnection: number
 }
 
+/** A node as one of the clients knows it; by its address, for the driver makes its hosts anew at times. */
+interface Shown {
+  readonly address: string
+  readonly published: Published
+}
+
 /** All that is published under one name. */
 export class Publication {
   readonly counts: Counts
@@ -32,9 +38,12 @@ export class Publication {
   private readonly clients = new Set<Published>()
   private readonly series: Array<Metric.Registration> = []
   private readonly ofNodes = new Map<string, Array<Metric.Registration>>()
+  /** What each node is to the clients, for those whose gauges are there. */
+  private readonly shown = new Map<string, ReadonlyArray<Shown>>()
   /** The series of each node's description, by what it says. */
   private readonly described = new Map<string, { readonly key: string; readonly info: Metric.Registration }>()
   private users = 0
+  private isOver = false
 
   constructor(context: Context.Context<never>, name: string) {
     this.context = context
@@ -52,6 +61,7 @@ export class Publication {
   leave(): boolean {
     this.users--
     if (this.users > 0) return false
+    this.isOver = true
     for (const series of this.series) series.remove()
     for (const node of this.ofNodes.keys()) this.removeNode(node)
     return true
@@ -69,17 +79,21 @@ export class Publication {
 
   /** A node came, went, or is not what it was. */
   nodesChanged(): void {
-    const known = new Map(this.hosts().map((host) => [hostIdOf(host), host]))
+    if (this.isOver) return
+    const hosts = [...this.clients].flatMap((published) =>
+      published.client.raw.hosts.values().map((host) => ({ host, address: host.address, published }))
+    )
+    const known = new Set([otherNodes, ...hosts.map(({ host }) => hostIdOf(host))])
     for (const node of this.ofNodes.keys()) if (!known.has(node)) this.removeNode(node)
-    for (const [node, host] of known) {
-      if (!this.ofNodes.has(node)) this.addNode(node, host)
-      this.describe(node, host)
-    }
+    const byNode = Map.groupBy(hosts, ({ host }) => this.counts.node(host))
+    for (const [counts, shown] of byNode) this.showNode(counts, shown, shown.at(-1)!.host)
   }
 
   // --- series
 
+  /** What is abandoned may end after the last cluster has closed, and is counted for nobody. */
   private addSeries(metric: MetricId, labels: Labels, series: Counter | Distribution): void {
+    if (this.isOver) return
     const registration = series instanceof Counter
       ? this.register(metric, labels, () => ({ count: series.value, incremental: true }))
       : this.register(metric, labels, () => series.state)
@@ -148,21 +162,24 @@ export class Publication {
 
   // --- nodes
 
-  private hosts(): ReadonlyArray<Host> {
-    return [...this.clients].flatMap(({ client }) => client.raw.hosts.values())
+  private showNode(counts: NodeCounts, shown: ReadonlyArray<Shown>, host: Host): void {
+    const node = counts.name
+    const isNew = !this.shown.has(node)
+    this.shown.set(node, shown)
+    if (isNew) this.addNode(counts)
+    if (node !== otherNodes) this.describe(node, host)
   }
 
-  private addNode(node: string, host: Host): void {
+  private addNode(counts: NodeCounts): void {
+    const node = counts.name
     const ofNode = (valueOf: (host: Host, published: Published) => number) => (): number => {
       let total = 0
-      for (const published of this.clients) {
-        for (const host of published.client.raw.hosts.values()) {
-          if (hostIdOf(host) === node) total += valueOf(host, published)
-        }
+      for (const { address, published } of this.shown.get(node) ?? []) {
+        const host = published.client.raw.hosts.get(address)
+        if (host !== undefined) total += valueOf(host, published)
       }
       return total
     }
-    const counts = this.counts.node(host)
     this.addGauge("nodeUp", { node }, () => Math.min(1, ofNode((host) => host.isUp() ? 1 : 0)()))
     this.addGauge("nodeConnections", { node }, ofNode((host) => host.pool.connections.length))
     this.addGauge("nodeInFlight", { node }, ofNode((host) => host.getInFlight()))
@@ -172,6 +189,11 @@ export class Publication {
       ofNode((host, { maxRequestsPerConnection }) =>
         Math.max(0, host.pool.connections.length * maxRequestsPerConnection - host.getInFlight())
       )
+    )
+    this.addGauge(
+      "nodeOrphanedStreams",
+      { node },
+      ofNode((host) => host.pool.connections.reduce((sum, connection) => sum + connection.timedOutOperations, 0))
     )
     this.addBytes(
       "nodeSentBytes",
@@ -208,12 +230,19 @@ export class Publication {
     for (const series of this.ofNodes.get(node) ?? []) series.remove()
     this.described.get(node)?.info.remove()
     this.ofNodes.delete(node)
+    this.shown.delete(node)
     this.described.delete(node)
     this.counts.forgetNode(node)
   }
 }
 
 const publications = new WeakMap<Metric.MetricRegistry, Map<string, Publication>>()
+
+/** What tells the series of one publication from those of another in its registry. */
+const keyOf = (context: Context.Context<never>, name: string): string => {
+  const attributes = Object.entries(Context.get(context, Metric.CurrentMetricAttributes))
+  return JSON.stringify([name, ...attributes.toSorted(([a], [b]) => a < b ? -1 : 1)])
+}
 
 /** What is published in the registry of this context under that name; `release` when the cluster closes. */
 export const publish = (
@@ -226,14 +255,15 @@ export const publish = (
     ofRegistry = new Map()
     publications.set(registry, ofRegistry)
   }
-  const byName = ofRegistry
-  const publication = byName.get(name) ?? new Publication(context, name)
-  byName.set(name, publication)
+  const byKey = ofRegistry
+  const key = keyOf(context, name)
+  const publication = byKey.get(key) ?? new Publication(context, name)
+  byKey.set(key, publication)
   publication.enter()
   return {
     publication,
     release: () => {
-      if (publication.leave()) byName.delete(name)
+      if (publication.leave()) byKey.delete(key)
     }
   }
 }

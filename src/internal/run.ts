@@ -61,7 +61,9 @@ const request = <A, E = never>(
     perform<A, E>((resume) => new QueryOperation(core, query, settings, page, finish, resume), settings)
   // The pages of one result are one call.
   if (page.goesOn === true) return ask(settings)
-  return guarded(core, query, settings, traced(core, () => tracedQuery(core, query, settings), settings, ask))
+  const operation = (): string => core.shared.statements.get(query.text).summary.operation
+  const answer = traced(core, () => tracedQuery(core, query, settings), settings, ask)
+  return guarded(core, query, settings, operation, answer)
 }
 
 /** With a span, where somebody listens. */
@@ -121,11 +123,20 @@ const guarded = <A, E>(
   core: Core,
   { text }: WithText,
   { node }: Settings,
+  operation: () => string,
   answer: Effect.Effect<A, Failure | E>
 ): Effect.Effect<A, Failure | E> => {
-  const { breaker, notConnected } = core.shared
-  return breaker === undefined || node !== undefined || notConnected !== undefined ? answer : breaker(text, answer)
+  const { breaker, counts, notConnected } = core.shared
+  if (breaker === undefined || node !== undefined || notConnected !== undefined) return answer
+  const guarded = breaker(text, answer)
+  return counts === undefined ? guarded : Effect.tapError(guarded, (error) =>
+    Effect.sync(() => {
+      if (isCircuitOpen(error)) counts.refused(operation(), error.reason._tag)
+    }))
 }
+
+const isCircuitOpen = (error: unknown): error is CqlError =>
+  Errors.isCqlError(error) && error.reason._tag === "CircuitOpen"
 
 /** More pages of a result that is collected: a close waits for them as for the first, where a stream would end. */
 const more = <A, E>(core: Core, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
@@ -355,6 +366,7 @@ const performBatch = <A>(
     core,
     query,
     settings,
+    () => "BATCH",
     traced(
       core,
       () => tracedBatch(core, query, settings),
@@ -374,6 +386,7 @@ export const prepareOnly = (
     core,
     query,
     settings,
+    () => "PREPARE",
     traced(
       core,
       () => tracedPrepare(core, query, settings),

@@ -2,7 +2,7 @@
  * Whether every part of a keyspace's data can be read and written at a consistency, by the nodes that can be asked.
  */
 import type { Consistency } from "./consistency.ts"
-import type { Client, Host } from "./driver/inside.ts"
+import type { Client, Host, Replication } from "./driver/inside.ts"
 
 export interface Question {
   readonly client: Client
@@ -17,53 +17,82 @@ export const isServable = (question: Question): boolean => {
   const { client, dataCenter, isUsable, keyspace } = question
   const coordinators = client.hosts.values().filter(({ datacenter }) => datacenter === dataCenter)
   if (!coordinators.some(isUsable)) return false
-  // Without replicas that are known, whoever coordinates may be able to.
-  return keyspace === undefined || replicaSets(client, keyspace).every((replicas) => serves(replicas, question))
+  const replication = keyspace === undefined ? undefined : client.metadata.keyspaces[keyspace]
+  const factors = replication === undefined ? undefined : factorsOf(replication)
+  // Where its replicas are not known, or each node has its own, whoever coordinates may be able to.
+  return factors === undefined ||
+    replicaSets(client, keyspace!).every((replicas) => serves(replicas, factors, question))
 }
 
-/** Of each range of the ring once; none where the driver does not know them. */
+/** Of each range of the ring, each once; none where the driver does not know them. */
 const replicaSets = ({ metadata }: Client, keyspace: string): ReadonlyArray<ReadonlyArray<Host>> => {
-  const sets = new Map<string, ReadonlyArray<Host>>()
-  for (const token of metadata.ring ?? []) {
-    const replicas = metadata.getReplicas(keyspace, token)
-    if (replicas !== null && replicas !== undefined) {
-      sets.set(replicas.map(({ address }) => address).toSorted().join(), replicas)
-    }
+  const [token] = metadata.ring ?? []
+  // The driver makes them of all ranges when it is asked for those of one, and anew when the ring has changed.
+  if (token === undefined || !Array.isArray(metadata.getReplicas(keyspace, token))) return []
+  const ofRanges = metadata.keyspaces[keyspace]?.replicas
+  if (typeof ofRanges !== "object" || ofRanges === null) return []
+  let sets = known.get(ofRanges)
+  if (sets === undefined) {
+    const all = Object.values(ofRanges as Record<string, ReadonlyArray<Host>>)
+    sets = [...new Map(all.map((hosts) => [hosts.map(({ address }) => address).toSorted().join(), hosts])).values()]
+    known.set(ofRanges, sets)
   }
-  return [...sets.values()]
+  return sets
 }
 
-const serves = (replicas: ReadonlyArray<Host>, { consistency, dataCenter, isUsable }: Question): boolean => {
-  const ofOne = (name: string | null): ReadonlyArray<Host> => replicas.filter(({ datacenter }) => datacenter === name)
-  const has = (hosts: ReadonlyArray<Host>, required: number): boolean =>
-    required > 0 && hosts.filter(isUsable).length >= required
-  const local = ofOne(dataCenter)
+const known = new WeakMap<object, ReadonlyArray<ReadonlyArray<Host>>>()
+
+/** How many replicas a keyspace asks for, also where there are not as many nodes. */
+interface Factors {
+  readonly total: number
+  /** By data center; of a strategy that knows none, the server counts all replicas in place of a data center's own. */
+  readonly byDataCenter: ReadonlyMap<string, number> | undefined
+}
+
+/** None of a strategy whose replicas the driver does not know. */
+const factorsOf = ({ strategy = "", strategyOptions = {} }: Replication): Factors | undefined => {
+  // Of "3/1" one is transient.
+  const factor = (text: string | undefined): number => Number.parseInt(text ?? "0", 10)
+  if (strategy.endsWith("SimpleStrategy")) {
+    return { total: factor(strategyOptions["replication_factor"]), byDataCenter: undefined }
+  }
+  if (!strategy.endsWith("NetworkTopologyStrategy")) return undefined
+  const factors = Object.entries(strategyOptions).map(([name, text]) => [name, factor(text)] as const)
+  const byDataCenter = new Map(factors.filter(([, count]) => count > 0))
+  return { total: [...byDataCenter.values()].reduce((sum, count) => sum + count, 0), byDataCenter }
+}
+
+const serves = (
+  replicas: ReadonlyArray<Host>,
+  { byDataCenter, total }: Factors,
+  { consistency, dataCenter, isUsable }: Question
+): boolean => {
+  const has = (required: number, name?: string): boolean =>
+    replicas.filter((host) => isUsable(host) && (name === undefined || host.datacenter === name)).length >= required
+  const hasQuorumIn = (name: string): boolean =>
+    has(quorum(byDataCenter === undefined ? total : byDataCenter.get(name) ?? 0), name)
   switch (consistency) {
     case "any":
       return true
     case "one":
-      return has(replicas, 1)
+      return has(1)
     case "two":
-      return has(replicas, 2)
+      return has(2)
     case "three":
-      return has(replicas, 3)
+      return has(3)
     case "all":
-      return has(replicas, replicas.length)
+      return has(total)
     case "quorum":
     case "serial":
-      return has(replicas, quorum(replicas))
+      return has(quorum(total))
     case "localOne":
-      return has(local, 1)
+      return has(1, dataCenter)
     case "localQuorum":
     case "localSerial":
-      return has(local, quorum(local))
+      return hasQuorumIn(dataCenter)
     case "eachQuorum":
-      return [...new Set(replicas.map(({ datacenter }) => datacenter))].every((name) => {
-        const there = ofOne(name)
-        return has(there, quorum(there))
-      })
+      return byDataCenter === undefined ? has(quorum(total)) : [...byDataCenter.keys()].every(hasQuorumIn)
   }
 }
 
-/** More than half; of no replica, none that could be had. */
-const quorum = ({ length }: ReadonlyArray<Host>): number => length === 0 ? 0 : Math.floor(length / 2) + 1
+const quorum = (replicas: number): number => Math.floor(replicas / 2) + 1

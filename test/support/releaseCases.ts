@@ -11,7 +11,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Assert from "node:assert/strict"
 import type { CqlError } from "../../src/index.ts"
-import { Cluster, CqlRetry, Session } from "../../src/index.ts"
+import { Cluster, CqlRetry, Health, Session } from "../../src/index.ts"
 import * as Reply from "./Reply.ts"
 import * as ScriptedServer from "./ScriptedServer.ts"
 import * as TcpProxy from "./TcpProxy.ts"
@@ -199,6 +199,11 @@ const removeSecond = Effect.fnUntraced(function*(cluster: ScriptedServer.Cluster
   yield* refreshNodes(session)
   Assert.equal((yield* session.cluster.nodes).length, 1)
 })
+
+const healthQuestion = "SELECT key FROM system.local"
+
+const watch = (session: Session["Service"]) =>
+  Effect.provideService(Health.make({ interval: "10 minutes", timeout: "100 millis" }), Session, session)
 
 // --- cases
 
@@ -575,6 +580,46 @@ const scripted = {
       yield* cql`SELECT 1`
       Assert.equal(count, 2)
     })),
+
+  "200 healths in turn, on one session, each with a round under way": onScriptedCluster(
+    3,
+    (cluster) =>
+      Effect.gen(function*() {
+        const session = yield* open(cluster)
+        const { observers } = session.core.shared.client
+        const before = observers.size
+        cluster.nodes[1]!.on(healthQuestion, Reply.silence)
+        yield* repeat(200, Effect.scoped(watch(session)))
+        Assert.equal(observers.size, before)
+      })
+  ),
+
+  "a health that is read, of a node that is silent, one that is down and one that is in doubt": onScriptedCluster(
+    3,
+    (cluster) =>
+      Effect.gen(function*() {
+        const [, silent, down] = cluster.nodes
+        const session = yield* open(cluster)
+        const health = yield* watch(session)
+        yield* health.check
+        yield* Effect.forkScoped(Stream.runDrain(health.changes))
+        yield* Effect.forkScoped(Stream.runDrain(session.cluster.events))
+        yield* down!.refuse
+        yield* down!.dropConnections
+        silent!.on(healthQuestion, Reply.silence)
+        yield* health.check
+        yield* Effect.forkScoped(health.check)
+        yield* silent!.awaitRequest(healthQuestion, 3)
+      })
+  ),
+
+  "a health of a cluster that is never reached, and who waits for it": onScripted((server) =>
+    Effect.gen(function*() {
+      yield* server.refuse
+      const health = yield* watch(yield* open(server, inBackground))
+      yield* startAndInterrupt(Health.await().pipe(Effect.provideService(Health, health)), turn)
+    })
+  ),
 
   "a circuit breaker that is open": onScripted((server) =>
     Effect.gen(function*() {

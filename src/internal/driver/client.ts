@@ -366,7 +366,7 @@ export class DriverClient {
     this.adoptPool(host.pool)
     // The driver does so for a node that was down, and lets every other loss of a connection double the delay for good.
     host.pool.on("open", (error: unknown) => {
-      if (error !== undefined) return this.isClosing ? undefined : this.tell("connectionFailed", host, error)
+      if (error !== undefined) return this.openFailed(host, error)
       host.reconnectionSchedule = host.options.policies.reconnection.newSchedule()
       this.tell("connectionOpened", host)
     })
@@ -375,6 +375,11 @@ export class DriverClient {
     this.renewRing()
     // The driver has not read yet what it is called.
     setImmediate(() => this.tell("nodeAdded", host))
+  }
+
+  /** One that was being opened as the pool was given up is no failure. */
+  private openFailed(host: Host, error: unknown): void {
+    if (!this.isClosing && this.hosts.has(host)) this.tell("connectionFailed", host, error)
   }
 
   /** After a whole outage the driver makes its nodes anew, and lets the pools of the old ones reconnect for ever. */

@@ -324,6 +324,40 @@ const overlay = (base: Record<string, unknown>, top: Readonly<Record<string, unk
   return merged
 }
 
+// --- hooks
+
+/** One that throws would take the driver's connection or request with it. */
+const guardedHook = (hook: object): object =>
+  // Not of the hook itself: what is frozen in it could not be guarded.
+  new Proxy(Object.create(hook) as object, {
+    get: (_, name) => {
+      const value: unknown = Reflect.get(hook, name, hook)
+      return typeof value === "function" ? harmless(value.bind(hook)) : value
+    }
+  })
+
+const harmless =
+  (call: (...details: ReadonlyArray<unknown>) => unknown) => (...details: ReadonlyArray<unknown>): unknown => {
+    try {
+      const result = call(...details)
+      if (result instanceof Promise) result.catch(() => undefined)
+      return result
+    } catch {
+      return undefined
+    }
+  }
+
+const hooks = ["metrics", "requestTracker"]
+
+/** For one client; the program's own objects stay as they are. */
+const withGuardedHooks = (options: Record<string, unknown>): Record<string, unknown> => {
+  const guarded = hooks.flatMap((name) => {
+    const hook = options[name]
+    return typeof hook === "object" && hook !== null ? [[name, guardedHook(hook)]] : []
+  })
+  return { ...options, ...Object.fromEntries(guarded) }
+}
+
 export const policyOf = (config: DriverConfig): LocalPolicy =>
   new LocalPolicy({
     localDataCenter: config.localDataCenter,
@@ -381,7 +415,7 @@ export const driverOptions = (config: DriverConfig, policy: LocalPolicy): cassan
     metrics: new cassandra.metrics.DefaultMetrics(),
     monitorReporting: { enabled: false }
   }
-  return verifying(overlay(options, config.driverOptions)) as unknown as cassandra.ClientOptions
+  return withGuardedHooks(verifying(overlay(options, config.driverOptions))) as unknown as cassandra.ClientOptions
 }
 
 /** TLS that came in by the open door verifies too, unless it says that it does not. */

@@ -67,6 +67,8 @@ export interface Connection extends EventEmitter {
   readonly endpoint: string
   readonly keyspace: string | null
   readonly protocolVersion: number
+  /** Given up, and not answered yet. */
+  readonly timedOutOperations: number
   readonly _operations: Map<number, { readonly request: unknown }>
   _idleTimeout: NodeJS.Timeout | null
   readonly writeQueue: { readonly error: Error | null; readonly setWriteError: (error: Error) => void } | undefined
@@ -181,8 +183,15 @@ export interface ControlConnection extends EventEmitter {
   }
 }
 
+/** A keyspace's, and the replicas that the driver has made of it for each token. */
+export interface Replication {
+  replicas?: unknown
+  readonly strategy?: string
+  readonly strategyOptions?: Readonly<Record<string, string>>
+}
+
 export interface Metadata {
-  readonly keyspaces: Record<string, { replicas?: unknown }>
+  readonly keyspaces: Record<string, Replication>
   readonly buildTokens: (hosts: HostMap) => void
   readonly isDbaas: () => boolean
   /** Of a partition's key, or of a token. */

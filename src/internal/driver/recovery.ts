@@ -169,8 +169,8 @@ const withAddress = async (
   return rows.filter((_, index) => isAnother(endpoints[index]!, index))
 }
 
-/** The driver tells when an address is added or removed, and not when another node has it. */
+/** The driver tells when an address is added or removed, and not when another node has it, or another version. */
 const placesOf = ({ hosts }: ControlConnection): string =>
-  hosts.values().map(({ address, datacenter, hostId, rack, tokens }) =>
-    [address, hostId, datacenter, rack, tokens].join()
+  hosts.values().map(({ address, cassandraVersion, datacenter, hostId, rack, tokens }) =>
+    [address, hostId, datacenter, rack, cassandraVersion, tokens].join()
   ).join("\n")
