@@ -21,6 +21,7 @@ import * as Errors from "./CqlError.ts"
 import * as Check from "./internal/check.ts"
 import * as Checkpoints from "./internal/checkpoint.ts"
 import * as Names from "./internal/cql/names.ts"
+import { problemOfCondition } from "./internal/cql/where.ts"
 import * as Fragments from "./internal/fragments.ts"
 import * as PageStates from "./internal/pageState.ts"
 import * as Run from "./internal/run.ts"
@@ -758,6 +759,8 @@ export const sourceOf = Effect.fnUntraced(function*(
     : cql`${cql.columns(schema)}`
   const refused = [condition, chosen].find((part) => part !== undefined && implementation(part).refused !== undefined)
   if (refused !== undefined) return yield* Effect.fail(implementation(refused).refused!)
+  const problem = condition === undefined ? undefined : problemOfCondition(condition.text)
+  if (problem !== undefined) return yield* Check.invalid("where", `a condition that holds for every row: ${problem}`)
   return {
     keyspace,
     table: name,

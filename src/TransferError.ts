@@ -20,6 +20,17 @@ export class PathTaken extends Data.TaggedError("PathTaken")<{
 }> {}
 
 /**
+ * Another export writes into the directory now.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class PathInUse extends Data.TaggedError("PathInUse")<{
+  readonly path: string
+  readonly message: string
+}> {}
+
+/**
  * The checkpoint that was found is of something else, or is none.
  *
  * @category errors
@@ -127,6 +138,7 @@ export class FileFailed extends Data.TaggedError("FileFailed")<{
  */
 export type Reason =
   | PathTaken
+  | PathInUse
   | OtherCheckpoint
   | InvalidManifest
   | DamagedPart

@@ -7,6 +7,7 @@ import type { File } from "effect/FileSystem"
 import * as FileSystem from "effect/FileSystem"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
+import type { Path } from "effect/Path"
 import * as PlatformError from "effect/PlatformError"
 import * as Schema from "effect/Schema"
 import type { Scope } from "effect/Scope"
@@ -14,6 +15,7 @@ import * as Stream from "effect/Stream"
 import * as ChildProcess from "node:child_process"
 import { createHash } from "node:crypto"
 import * as Fs from "node:fs"
+import { hostname } from "node:os"
 import { join } from "node:path"
 import { inspect } from "node:util"
 import { cql, CqlExport, CqlImport, CqlStream, CqlType, Session, Statement, TransferError } from "../src/index.ts"
@@ -91,16 +93,60 @@ const failing = (
     Effect.map(FileSystem.FileSystem, (files) => FileSystem.FileSystem.of({ ...files, ...change(files) }))
   )
 
+/** As Effect's file system of Node makes it. */
 const noSpace = PlatformError.systemError({
   _tag: "Unknown",
   module: "FileSystem",
   method: "write",
-  description: "ENOSPC: no space left on device"
+  syscall: "write",
+  cause: new Error("ENOSPC: no space left on device, write")
 })
 
 const layer = Layer.merge(Keyspace.layer, NodeServices.layer)
 
 it.layer(layer, { excludeTestServices: true, timeout: "60 seconds" })("CqlExport.toDirectory", (it) => {
+  it.effect("resumed when it was done is done", () =>
+    Effect.gen(function*() {
+      yield* createTable("again", someRows(60))
+      const path = yield* newPath
+      const options = { table: "again", schema: Row, path, existing: "resume" } as const
+      let checkpoint = ""
+      const manifest = yield* CqlExport.toDirectory({
+        ...options,
+        onProgress: () => Effect.sync(() => void (checkpoint = Fs.readFileSync(join(path, "checkpoint.json"), "utf8")))
+      })
+      const files = Fs.readdirSync(path).sort()
+      assert.deepStrictEqual(yield* CqlExport.toDirectory(options), manifest)
+      // As of a process that ended right behind the manifest.
+      Fs.writeFileSync(join(path, "checkpoint.json"), checkpoint)
+      assert.deepStrictEqual(yield* CqlExport.toDirectory(options), manifest)
+      assert.deepStrictEqual(Fs.readdirSync(path).sort(), files)
+    }))
+
+  it.effect("keeps the export that it is to take the place of, until it is done", () =>
+    Effect.gen(function*() {
+      const old = someRows(600)
+      yield* createTable("replaced", old)
+      const path = yield* newPath
+      const options = { table: "replaced", schema: Row, path, ...inPieces }
+      const manifest = yield* CqlExport.toDirectory(options)
+      yield* cql`INSERT INTO replaced ${cql.insert({ k: 10_000, c: 1, v: "new" })}`
+      const ended = CqlExport.toDirectory({
+        ...options,
+        existing: "overwrite",
+        onProgress: ({ rangesDone }) => rangesDone > 20 ? Effect.fail("ended" as const) : Effect.void
+      })
+      assert.strictEqual(yield* Effect.flip(ended), "ended")
+      assert.deepStrictEqual(yield* CqlExport.readManifest(path), manifest)
+      assertRows(rowsIn(path), old)
+      yield* CqlExport.toDirectory({ ...options, existing: "resume" })
+      assertRows(rowsIn(path), [...old, { k: 10_000, c: 1, v: "new" }])
+      assert.deepStrictEqual(
+        Fs.readdirSync(path).sort(),
+        ["manifest.json", ...(yield* CqlExport.readManifest(path)).parts.map(({ file }) => file)].sort()
+      )
+    }))
+
   it.effect("has each row once, in parts of whole ranges, and a manifest of them", () =>
     Effect.gen(function*() {
       const rows = someRows(3000)
@@ -392,14 +438,74 @@ it.layer(layer, { excludeTestServices: true, timeout: "60 seconds" })("CqlExport
         const path = yield* newPath
         const options = { table: "taken", schema: Row, path }
         yield* CqlExport.toDirectory({ ...options, format: "csv" })
-        for (const existing of [undefined, "refuse", "resume"] as const) {
+        for (const existing of [undefined, "refuse"] as const) {
           const { by, message } = yield* failureOf("PathTaken")(CqlExport.toDirectory({ ...options, existing }))
           assert.strictEqual(by, "export")
           assert.include(message, "\"overwrite\"")
         }
+        const resumed = CqlExport.toDirectory({ ...options, existing: "resume" })
+        assert.include((yield* failureOf("OtherCheckpoint")(resumed)).message, "its format differs")
         yield* CqlExport.toDirectory({ ...options, existing: "overwrite" })
         assert.deepStrictEqual(Fs.readdirSync(path).sort(), ["manifest.json", "part-0.jsonl"])
         assertRows(rowsIn(path), someRows(60))
+      }))
+
+    it.effect("to go on with files that nobody knows of, and leaves them", () =>
+      Effect.gen(function*() {
+        yield* createTable("foreign", someRows(6))
+        const path = yield* newPath
+        Fs.mkdirSync(path)
+        Fs.writeFileSync(join(path, "part-00000.csv"), "precious")
+        const options = { table: "foreign", schema: Row, path }
+        for (const existing of ["refuse", "resume"] as const) {
+          yield* failureOf("PathTaken")(CqlExport.toDirectory({ ...options, existing }))
+          assert.deepStrictEqual(Fs.readdirSync(path), ["part-00000.csv"])
+        }
+      }))
+
+    it.effect("a second export at the same time, of whichever process, but not for one that has ended", () =>
+      Effect.gen(function*() {
+        yield* createTable("locked", someRows(60))
+        const path = yield* newPath
+        const options = { table: "locked", schema: Row, path, existing: "resume" } as const
+        let second: Effect.Effect<unknown, unknown, Session | FileSystem.FileSystem | Path> | undefined
+        second = failureOf("PathInUse")(CqlExport.toDirectory(options))
+        yield* CqlExport.toDirectory({
+          ...options,
+          onProgress: () => {
+            const once = second ?? Effect.void
+            second = undefined
+            return Effect.orDie(once)
+          }
+        })
+        assert.isUndefined(second, "there was progress")
+        assert.deepStrictEqual(Fs.readdirSync(path).sort(), ["manifest.json", "part-0.jsonl"])
+        const lock = join(path, "export.lock")
+        const [running, elsewhere] = [`process 1 on ${hostname()}\n`, "process 1 on another machine\n"]
+        for (const owner of [running, elsewhere]) {
+          Fs.writeFileSync(lock, owner)
+          const { message } = yield* failureOf("PathInUse")(CqlExport.toDirectory(options))
+          assert.include(message, owner.trim())
+          assert.include(message, lock)
+        }
+        // No process has such a number.
+        Fs.writeFileSync(lock, `process 4194305 on ${hostname()}\n`)
+        yield* CqlExport.toDirectory({ ...options, existing: "overwrite" })
+        assert.isFalse(Fs.existsSync(lock))
+        Fs.writeFileSync(lock, `process ${process.pid} on ${hostname()}\n`)
+        yield* CqlExport.toDirectory(options)
+        assert.isFalse(Fs.existsSync(lock))
+      }))
+
+    it.effect("to call done what another one has written into", () =>
+      Effect.gen(function*() {
+        yield* createTable("mixed", someRows(60))
+        const path = yield* newPath
+        const writeInto = Effect.sync(() => Fs.appendFileSync(join(path, "part-0.jsonl.partial"), "more\n"))
+        yield* failureOf("DamagedPart")(
+          CqlExport.toDirectory({ table: "mixed", schema: Row, path, onProgress: () => writeInto })
+        )
+        assert.isFalse(Fs.existsSync(join(path, "manifest.json")))
       }))
 
     it.effect("a directory with an export that is not done, unless it is to be resumed or overwritten", () =>

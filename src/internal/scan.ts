@@ -145,7 +145,8 @@ const weightOf = (
   sizes: ReadonlyMap<string, number>,
   total: number
 ): number => {
-  const size = total === 0 ? 0 : (sizes.get(String(range.end)) ?? 0) / total
+  // The server ends the last range where the first begins.
+  const size = total === 0 ? 0 : (sizes.get(String(range.end ?? partitioner.bounds?.[0])) ?? 0) / total
   return Ring.shareOf(partitioner, range) + size + Number.EPSILON
 }
 

@@ -7,27 +7,36 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { Manifest, Part } from "../../Export.ts"
 import type { TransferError } from "../../TransferError.ts"
-import { OtherCheckpoint, PathTaken } from "../../TransferError.ts"
+import { DamagedPart, OtherCheckpoint, PathTaken } from "../../TransferError.ts"
 import type { ScannedPage } from "../scan.ts"
 import type { AnyDirectoryOptions, Failure, Plan } from "./exporting.ts"
 import { fail } from "./failure.ts"
 import type { Directory } from "./files.ts"
 import * as Files from "./files.ts"
+import { lock } from "./lock.ts"
 import type { Checkpoint, Subject } from "./manifest.ts"
 import * as Manifests from "./manifest.ts"
-import { isPart, partial, Parts } from "./parts.ts"
+import { isPart, isPartial, partial, Parts } from "./parts.ts"
 
-export const toDirectory = Effect.fnUntraced(function*(
+export const toDirectory = (options: AnyDirectoryOptions, plan: Plan): Effect.Effect<Manifest, Failure, any> =>
+  Effect.scoped(Effect.gen(function*() {
+    const directory = yield* Files.directory(options.path)
+    yield* directory.make
+    yield* lock(directory)
+    const found = yield* begin(directory, options.existing ?? "refuse", plan.subject)
+    if (found?.done !== undefined) return found.done
+    return yield* exportAll(directory, options, plan, found?.checkpoint)
+  }))
+
+const exportAll = Effect.fnUntraced(function*(
+  directory: Directory,
   options: AnyDirectoryOptions,
-  plan: Plan
+  plan: Plan,
+  found: Checkpoint | undefined
 ): Effect.fn.Return<Manifest, Failure, any> {
-  const directory = yield* Files.directory(options.path)
-  yield* directory.make
-  const found = yield* begin(directory, options.existing ?? "refuse", plan.subject)
   const startedAt = found?.startedAt ?? (yield* now)
   const parts = yield* Effect.scoped(fill(directory, options, plan, found, startedAt))
-  for (const { file } of parts) yield* directory.rename(partial(file), file)
-  yield* directory.sync
+  yield* putInPlace(directory, parts)
   const rows = parts.reduce((sum, part) => sum + part.rows, 0)
   const manifest: Manifest = { ...plan.subject, rows, parts, startedAt, endedAt: yield* now }
   yield* Manifests.write(directory, manifest)
@@ -35,30 +44,86 @@ export const toDirectory = Effect.fnUntraced(function*(
   return manifest
 })
 
+/** Only now is what the directory had before given up. */
+const putInPlace = Effect.fnUntraced(function*(
+  directory: Directory,
+  parts: ReadonlyArray<Part>
+): Effect.fn.Return<void, TransferError> {
+  yield* Effect.forEach(parts, (part) => verifySize(directory, part), { discard: true })
+  // Without its manifest it is no export, whatever else of it is there.
+  yield* directory.remove(Manifests.manifestName)
+  for (const { file } of parts) yield* directory.rename(partial(file), file)
+  const kept = new Set(parts.map(({ file }) => file))
+  for (const name of yield* directory.names) {
+    if (isPart(name) && !kept.has(name)) yield* directory.remove(name)
+  }
+  yield* directory.sync
+})
+
+/** Whoever else has written into it, it is no part any more. */
+const verifySize = Effect.fnUntraced(
+  function*(directory: Directory, { bytes, file }: Part): Effect.fn.Return<void, TransferError> {
+    const size = yield* directory.sizeOf(partial(file))
+    if (size === bytes) return
+    const path = directory.pathOf(partial(file))
+    yield* fail(new DamagedPart({ path, message: `${path} has ${size ?? "no"} bytes, and ${bytes} were written` }))
+  }
+)
+
 const now: Effect.Effect<string> = Effect.map(Clock.currentTimeMillis, (millis) => new Date(millis).toISOString())
 
-/** What there is to go on with. Whatever else an export has left in the directory is gone then. */
+interface Begun {
+  /** There is nothing left to do. */
+  readonly done?: Manifest
+  /** What there is to go on with. */
+  readonly checkpoint?: Checkpoint
+}
+
+/** Takes away what no export goes on with any more; one that is done stays until another is. */
 const begin = Effect.fnUntraced(function*(
   directory: Directory,
   existing: "refuse" | "resume" | "overwrite",
   subject: Subject
-): Effect.fn.Return<Checkpoint | undefined, TransferError> {
+): Effect.fn.Return<Begun | undefined, TransferError> {
   const names = yield* directory.names
   const isDone = names.includes(Manifests.manifestName)
   const isBegun = names.includes(Manifests.checkpointName)
-  if (existing !== "overwrite" && isDone) return yield* taken(directory, "export", "")
+  if (existing === "refuse" && isDone) return yield* taken(directory, "export", "")
   if (existing === "refuse" && (isBegun || names.some(isPart))) {
     return yield* taken(directory, "unfinished export", `existing: "resume" goes on with it, `)
   }
-  const found = existing === "resume" && isBegun ? yield* resumed(directory, subject) : undefined
-  // Without its manifest it is no export, whatever else of it is there.
-  yield* directory.remove(Manifests.manifestName)
+  const found = existing === "resume" ? yield* toResume(directory, names, subject) : undefined
+  if (found?.done !== undefined) return found
   if (found === undefined) yield* directory.remove(Manifests.checkpointName)
-  const kept = new Set(found?.parts.map(({ file }) => partial(file)))
-  for (const name of yield* directory.names) {
-    if (isPart(name) && !kept.has(name)) yield* directory.remove(name)
+  const kept = new Set(found?.checkpoint?.parts.map(({ file }) => partial(file)))
+  for (const name of names) {
+    if (isPart(name) && isPartial(name) && !kept.has(name)) yield* directory.remove(name)
   }
   return found
+})
+
+/** One that is done, or one that was begun: also beside one that is done, which it is to take the place of. */
+const toResume = Effect.fnUntraced(function*(
+  directory: Directory,
+  names: ReadonlyArray<string>,
+  subject: Subject
+): Effect.fn.Return<Begun | undefined, TransferError> {
+  const manifest = yield* Manifests.read(directory)
+  const checkpoint = yield* Manifests.readCheckpoint(directory)
+  if (manifest !== undefined && (checkpoint === undefined || checkpoint.startedAt === manifest.startedAt)) {
+    yield* mustBe(directory, Manifests.manifestName, manifest, subject)
+    yield* directory.remove(Manifests.checkpointName)
+    return { done: manifest }
+  }
+  if (checkpoint !== undefined) {
+    yield* mustBe(directory, Manifests.checkpointName, checkpoint, subject)
+    yield* Effect.forEach(checkpoint.parts, (part) => restore(directory, part), { discard: true })
+    return { checkpoint }
+  }
+  // Without a checkpoint nobody knows whose they are.
+  return names.some((name) => isPart(name) && !isPartial(name))
+    ? yield* taken(directory, "unfinished export", "it has no checkpoint to go on from, ")
+    : undefined
 })
 
 const taken = (
@@ -68,20 +133,17 @@ const taken = (
 ): Effect.Effect<never, TransferError> =>
   fail(new PathTaken({ path, by, message: `${path} has an ${by} already: ${remedy}existing: "overwrite" replaces it` }))
 
-const resumed = Effect.fnUntraced(function*(
+const mustBe = Effect.fnUntraced(function*(
   directory: Directory,
+  name: string,
+  found: Subject,
   subject: Subject
-): Effect.fn.Return<Checkpoint | undefined, TransferError> {
-  const checkpoint = yield* Manifests.readCheckpoint(directory)
-  if (checkpoint === undefined) return undefined
-  const path = directory.pathOf(Manifests.checkpointName)
-  const different = Manifests.difference(checkpoint, subject)
-  if (different !== undefined) {
-    const message = `${path} is of another export: its ${different} differs; existing: "overwrite" begins again`
-    return yield* fail(new OtherCheckpoint({ path, message }))
-  }
-  yield* Effect.forEach(checkpoint.parts, (part) => restore(directory, part), { discard: true })
-  return checkpoint
+): Effect.fn.Return<void, TransferError> {
+  const different = Manifests.difference(found, subject)
+  if (different === undefined) return
+  const path = directory.pathOf(name)
+  const message = `${path} is of another export: its ${different} differs; existing: "overwrite" begins again`
+  yield* fail(new OtherCheckpoint({ path, message }))
 })
 
 /** Under the name of one that is not done, where the export had come as far as to rename it. */

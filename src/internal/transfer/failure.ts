@@ -10,6 +10,12 @@ export const failure = (reason: Reason): TransferError => new TransferError({ re
 
 export const fail = (reason: Reason): Effect.Effect<never, TransferError> => Effect.fail(failure(reason))
 
-/** Names the file, and what was to be done with it. */
+/** Names the file, what was to be done with it, and what the system says to that. */
 export const fileFailed = (path: string, done: string) => (error: PlatformError): TransferError =>
-  failure(new FileFailed({ path, error, message: `${path} cannot be ${done}: ${error.message}` }))
+  failure(new FileFailed({ path, error, message: `${path} cannot be ${done}: ${systemMessage(error)}` }))
+
+/** As `ENOSPC: no space left on device, write`: Effect has it as the cause, and names but its kind. */
+export const systemMessage = (error: PlatformError): string => {
+  const { cause } = error.reason
+  return cause instanceof Error ? cause.message : error.message
+}

@@ -25,6 +25,8 @@ export interface Directory {
   readonly names: Effect.Effect<ReadonlyArray<string>, TransferError>
   /** `undefined` where there is none. */
   readonly readText: (name: string) => Effect.Effect<string | undefined, TransferError>
+  /** `false` where there is one already. */
+  readonly create: (name: string, text: string) => Effect.Effect<boolean, TransferError>
   /** All of it or nothing, also when the process or the machine ends meanwhile. */
   readonly replace: (name: string, text: string) => Effect.Effect<void, TransferError>
   readonly rename: (from: string, to: string) => Effect.Effect<void, TransferError>
@@ -67,6 +69,7 @@ const directoryOf = (files: FileSystem, paths: Path, path: string): Directory =>
     make: Effect.mapError(files.makeDirectory(path, { recursive: true }), fileFailed(path, "made")),
     names: Effect.mapError(files.readDirectory(path), fileFailed(path, "read")),
     readText: (name) => absent(files.readFileString(pathOf(name)), pathOf(name)),
+    create: (name, text) => create(files, pathOf(name), text),
     replace: (name, text) => Effect.andThen(replace(files, pathOf(name), text), sync),
     rename: (from, to) => Effect.mapError(files.rename(pathOf(from), pathOf(to)), fileFailed(pathOf(from), "renamed")),
     remove: (name) => Effect.mapError(files.remove(pathOf(name), { force: true }), fileFailed(pathOf(name), "removed")),
@@ -87,6 +90,13 @@ const absent = <A>(read: Effect.Effect<A, PlatformError>, path: string): Effect.
   read.pipe(
     Effect.catch((error) =>
       error.reason._tag === "NotFound" ? Effect.succeed(undefined) : Effect.fail(fileFailed(path, "read")(error))
+    )
+  )
+
+const create = (files: FileSystem, path: string, text: string): Effect.Effect<boolean, TransferError> =>
+  Effect.as(files.writeFileString(path, text, { flag: "wx" }), true).pipe(
+    Effect.catch((error) =>
+      error.reason._tag === "AlreadyExists" ? Effect.succeed(false) : Effect.fail(fileFailed(path, "written")(error))
     )
   )
 

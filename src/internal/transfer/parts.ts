@@ -15,6 +15,8 @@ import type { Appending, Directory } from "./files.ts"
 /** The name of a part that is not done. */
 export const partial = (file: string): string => `${file}.partial`
 
+export const isPartial = (name: string): boolean => name.endsWith(".partial")
+
 export const isPart = (name: string): boolean => /^part-\d+\.(jsonl|csv)(\.partial)?$/.test(name)
 
 /** Of which some are written by one range each, and the others wait for one. */
