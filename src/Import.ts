@@ -41,9 +41,12 @@ export interface Options<S extends Schema.Constraint, E2 = TransferError, R2 = n
   readonly maxBatchRows?: number | undefined
   /** Bytes of a batch, of the values that are bound. By default 16,384. */
   readonly maxBatchBytes?: number | undefined
-  /** After so many rows, at the most, there is a new checkpoint. By default 10,000. */
+  /** After so many rows, at the most, there is a new checkpoint; and each five seconds. By default 10,000. */
   readonly checkpointRows?: number | undefined
-  /** Takes what is no row, or was not written, and the import goes on. By default it ends with the first one. */
+  /**
+   * Takes what is no row, or was refused for what it is, and the import goes on. By default it ends with the first one; and
+   * in any case with what is not the row's fault, such as a cluster that does not answer.
+   */
   readonly onFailure?: ((failure: RowFailure<S["Type"]>) => Effect.Effect<void, E2, R2>) | undefined
   /** Runs about ten times a second, and at the end. */
   readonly onProgress?: ((progress: Progress) => Effect.Effect<void>) | undefined
@@ -58,7 +61,8 @@ export interface Options<S extends Schema.Constraint, E2 = TransferError, R2 = n
 export interface StreamOptions<S extends Schema.Constraint, E = never, R = never, E2 = TransferError, R2 = never>
   extends Options<S, E2, R2>
 {
-  readonly bytes: Stream.Stream<Uint8Array, E, R>
+  /** A function is given where to begin, so that what lies before `from` need not be read. */
+  readonly bytes: Stream.Stream<Uint8Array, E, R> | ((offset: number) => Stream.Stream<Uint8Array, E, R>)
   /** By default `"jsonLines"`. */
   readonly format?: Format | undefined
   /** What stands in CSV for null, without quotes. By default nothing. */
@@ -192,7 +196,8 @@ export const fromStream = <S extends Schema.Constraint, E, R, E2 = TransferError
  * **Details**
  *
  * All parts are compared with the manifest, by their size and by their digest, before anything is written. With a
- * `checkpoint` it can be resumed: no row is lost then, and some are written again, which leaves them as they are.
+ * `checkpoint` it can be resumed: no row is lost then, and some are written again, with a new write time. Where nobody else
+ * writes to the table that leaves them as they are.
  *
  * **Example** (An import that survives its process)
  *

@@ -622,9 +622,10 @@ const writtenRows = (
 const noRows: ReadonlyArray<unknown> = []
 
 const writeChecks = (
-  { concurrency, maxBatchBytes, maxBatchRows, onFailure, table }: AnyWrite
+  { concurrency, maxBatchBytes, maxBatchRows, onFailure, table, ttl }: AnyWrite
 ): ReadonlyArray<Check.Check> => [
   tableCheck(table),
+  ttlCheck(ttl),
   Check.whole("concurrency", concurrency, 1, 1024),
   Check.whole("maxBatchRows", maxBatchRows, 1, 65_535),
   Check.whole("maxBatchBytes", maxBatchBytes, 1),
@@ -650,6 +651,13 @@ const targetOf = Effect.fnUntraced(function*(
 })
 
 const noCounters = "counters cannot be inserted, only added to: write an UPDATE for each row"
+
+/** @internal */
+export const ttlCheck = (ttl: AnyWrite["ttl"]): Check.Check => ({
+  field: "ttl",
+  expected: "a duration of whole seconds, up to 20 years, as cql.using takes it",
+  holds: ttl === undefined || Fragments.using({ ttl }).problem === undefined
+})
 
 /** @internal */
 export const tableCheck = (table: string): Check.Check => ({

@@ -252,7 +252,8 @@ it.layer(Keyspace.layer, { excludeTestServices: true, timeout: "60 seconds" })("
       yield* cql`CREATE TABLE events_of_tables (id int PRIMARY KEY)`
       yield* cql`ALTER TABLE events_of_tables ADD name text`
       yield* cql`DROP TABLE events_of_tables`
-      const mine = () => seen.filter((event) => tableOf(event) === "events_of_tables")
+      // And not what others do in keyspaces of their own.
+      const mine = () => seen.filter((event) => event._tag === "SchemaChanged" && event.keyspace === keyspace)
       yield* until(() => mine().length >= 3)
       const event = { _tag: "SchemaChanged", keyspace, table: "events_of_tables" } as const
       assert.deepStrictEqual(mine(), [
@@ -260,5 +261,18 @@ it.layer(Keyspace.layer, { excludeTestServices: true, timeout: "60 seconds" })("
         { ...event, change: "updated" },
         { ...event, change: "dropped" }
       ])
+    }))
+
+  it.effect("tell once of what another program has done", () =>
+    Effect.gen(function*() {
+      const { cluster, keyspace } = yield* Session
+      const { seen } = yield* read(cluster)
+      const other = yield* Session.make({ ...(yield* Session.config), keyspace })
+      yield* other.cql`CREATE TABLE events_of_others (id int PRIMARY KEY)`
+      yield* other.cql`DROP TABLE events_of_others`
+      const theirs = () => seen.filter((event) => tableOf(event) === "events_of_others")
+      yield* until(() => theirs().length >= 2)
+      const event = { _tag: "SchemaChanged", keyspace, table: "events_of_others" } as const
+      assert.deepStrictEqual(theirs(), [{ ...event, change: "created" }, { ...event, change: "dropped" }])
     }))
 })

@@ -29,8 +29,11 @@ const shop = { shop: { class: "SimpleStrategy", replication_factor: "3" } }
 /** Nobody waits for it: rounds are made by the tests themselves. */
 const never: Duration.Input = "1 day"
 
-/** A limit that a server which answers is far below, and a test can wait for. */
-const short: Duration.Input = "100 millis"
+/** A limit that a server which answers is far below, also on a busy machine. */
+const patient: Duration.Input = "1 minute"
+
+/** One that a test can wait for. */
+const short: Duration.Input = "500 millis"
 
 const turn = Effect.callback<void>((resume) => {
   setImmediate(() => resume(Effect.void))
@@ -56,7 +59,7 @@ const watch = Effect.fnUntraced(function*({ health, nodes = 3, session, ...optio
 })
 
 const watchSession = Effect.fnUntraced(function*(session: Session["Service"], options?: Health.Options) {
-  const health = yield* Health.make({ interval: never, timeout: short, ...options }).pipe(
+  const health = yield* Health.make({ interval: never, timeout: patient, ...options }).pipe(
     Effect.provideService(Session, session)
   )
   return { session, health, ...views(health) }
@@ -194,7 +197,7 @@ describe("a node", () => {
     Effect.gen(function*() {
       const { awaitState, cluster, health, nodeOf, states } = yield* watch({
         session: { keyspace: "shop", consistency: "quorum" },
-        health: { failures: 3 }
+        health: { timeout: short, failures: 3 }
       })
       yield* awaitState("up")
       const node = nodesOf(cluster)[1]
@@ -202,7 +205,7 @@ describe("a node", () => {
       for (let failed = 1; failed < 3; failed++) {
         assert.strictEqual((yield* health.check).state, "up")
         const { lastError, state } = yield* nodeOf(node)
-        assert.deepStrictEqual([state, lastError], ["up", `${node.host}:${node.port} did not answer in 100 ms`])
+        assert.deepStrictEqual([state, lastError], ["up", `${node.host}:${node.port} did not answer in 500 ms`])
       }
       const status = yield* health.check
       assert.deepInclude(status, { state: "degraded", servable: true })
@@ -218,13 +221,13 @@ describe("a node", () => {
     Effect.gen(function*() {
       const cluster = yield* ScriptedServer.makeCluster({ nodes: 1 })
       cluster.on(question, Reply.silence)
-      const { health } = yield* watchSession(yield* connect(cluster))
+      const { health } = yield* watchSession(yield* connect(cluster), { timeout: short })
       assert.strictEqual((yield* health.check).state, "down")
       const wait = Health.await({ timeout: "50 millis" }).pipe(Effect.provideService(Health, health))
       const { message, nodes } = yield* reasonOf("NoHostAvailable")(wait)
       assert.include(message, "not ready after 50ms: down")
       const node = `${cluster.host}:${cluster.port}`
-      assert.deepStrictEqual(nodes, [{ node, error: `${node} did not answer in 100 ms` }])
+      assert.deepStrictEqual(nodes, [{ node, error: `${node} did not answer in 500 ms` }])
     }))
 
   it.live("that the driver finds gone is down at once, tells why, and is not asked", () =>
@@ -261,7 +264,7 @@ describe("a node", () => {
 
   it.live("that comes back silent is not up before it has answered", () =>
     Effect.gen(function*() {
-      const { awaitNode, awaitState, cluster, states } = yield* watch()
+      const { awaitNode, awaitState, cluster, states } = yield* watch({ health: { timeout: short } })
       yield* awaitState("up")
       const node = nodesOf(cluster)[1]
       yield* goAway(node)
@@ -370,6 +373,68 @@ describe("a node", () => {
       yield* cluster.remove(node)
       yield* refreshNodes(session)
       yield* until(Effect.map(health.status, ({ nodes, state }) => nodes.length === 2 && state === "up"))
+    }))
+
+  it.live("that leaves and comes back is nothing of what it was before", () =>
+    Effect.gen(function*() {
+      const { awaitNode, awaitState, cluster, health, nodeOf, session } = yield* watch()
+      yield* awaitState("up")
+      const node = nodesOf(cluster)[2]
+      yield* cluster.remove(node)
+      yield* refreshNodes(session)
+      yield* until(Effect.map(health.status, ({ nodes }) => nodes.length === 2))
+      const held = hold(cluster, question)
+      const back = yield* cluster.add({ hostId: node.hostId })
+      yield* refreshNodes(session)
+      yield* held.awaitHeld(1)
+      const { lastError, latencyMillis, state } = yield* nodeOf(back)
+      assert.deepStrictEqual([state, latencyMillis, lastError], ["unknown", undefined, undefined])
+      yield* held.answer()
+      yield* awaitNode(back, "up")
+    }))
+
+  it.live("that goes again tells why it has gone now, and not why it had before", () =>
+    Effect.gen(function*() {
+      const { awaitNode, awaitState, cluster, nodeOf } = yield* watch()
+      yield* awaitState("up")
+      const [, node] = nodesOf(cluster)
+      const isRefused = Effect.map(nodeOf(node), ({ lastError }) => lastError?.includes("ECONNREFUSED") === true)
+      yield* goAway(node)
+      yield* until(isRefused)
+      yield* node.accept
+      yield* awaitState("up")
+      // It can be connected to, and says nothing.
+      node.on("STARTUP", Reply.silence, ["startup"])
+      yield* node.dropConnections
+      yield* awaitNode(node, "down")
+      assert.isFalse(yield* isRefused)
+    }))
+
+  it.live("that has another version is told at once, and not only with the next round", () =>
+    Effect.gen(function*() {
+      const { awaitState, cluster, nodeOf, session } = yield* watch()
+      yield* awaitState("up")
+      const others = nodesOf(cluster).slice(1)
+      cluster.on(
+        /FROM system.peers/,
+        Reply.rows({
+          columns: [
+            { name: "peer", type: "inet" },
+            { name: "rpc_address", type: "inet" },
+            { name: "host_id", type: "uuid" },
+            { name: "data_center", type: "text" },
+            { name: "rack", type: "text" },
+            { name: "release_version", type: "text" },
+            { name: "tokens", type: "set<text>" }
+          ],
+          rows: others.map((
+            { dataCenter, host, hostId, rack, tokens }
+          ) => [host, host, hostId, dataCenter, rack, "5.0.6", tokens])
+        }),
+        ["system"]
+      )
+      yield* refreshNodes(session)
+      yield* until(Effect.map(nodeOf(others[1]!), ({ version }) => version === "5.0.6"))
     }))
 })
 
@@ -507,9 +572,12 @@ describe("the state of the cluster", () => {
       const waiting = yield* Effect.forkChild(
         Health.await({ timeout: "1 minute" }).pipe(Effect.provideService(Health, health))
       )
+      const unconnected = session.core.shared.client
+      assert.strictEqual(unconnected.observers.size, 1)
       yield* cluster.accept
       assert.strictEqual((yield* Fiber.join(waiting)).state, "up")
       yield* awaitState("up")
+      assert.strictEqual(unconnected.observers.size, 0)
       assert.isUndefined((yield* health.status).error)
       // And it listens to the client that it has now.
       yield* goAway(nodesOf(cluster)[1])
@@ -518,7 +586,7 @@ describe("the state of the cluster", () => {
 
   it.live("is told when it changes, and once: a latency and an error are no change", () =>
     Effect.gen(function*() {
-      const { awaitNode, awaitState, cluster, health } = yield* watch()
+      const { awaitNode, awaitState, cluster, health } = yield* watch({ health: { timeout: short } })
       yield* awaitState("up")
       const seen: Array<Health.Status> = []
       const reading = yield* Effect.forkChild(
@@ -564,6 +632,46 @@ describe("the state of the cluster", () => {
       assert.deepStrictEqual(ofHealth.slice(0, 2), ["Warn the cluster is degraded", "Warn the cluster is down"])
       assert.strictEqual(ofHealth.at(-1), "Info the cluster is up")
       assert.isAtMost(ofHealth.length, 4)
+    }))
+
+  it.live("is logged once, whatever becomes of more of its nodes", () =>
+    Effect.gen(function*() {
+      const lines: Array<string> = []
+      const logger = Logger.make(({ message }) => {
+        lines.push(String((message as ReadonlyArray<unknown>)[0]))
+      })
+      yield* Effect.gen(function*() {
+        const { awaitNode, awaitState, cluster } = yield* watch()
+        yield* awaitState("up")
+        const [first, second] = nodesOf(cluster)
+        yield* goAway(first)
+        yield* awaitNode(first, "down")
+        yield* goAway(second)
+        yield* awaitNode(second, "down")
+        yield* Effect.repeat(turn, { times: 5 })
+      }).pipe(Effect.provide(Logger.layer([logger])))
+      assert.deepStrictEqual(lines, ["the cluster is degraded"])
+    }))
+
+  it.live("is followed on where a logger throws", () =>
+    Effect.gen(function*() {
+      let lines = 0
+      const logger = Logger.make(() => {
+        lines++
+        throw new Error("a disk that is full")
+      })
+      yield* Effect.gen(function*() {
+        const { awaitState, cluster } = yield* watch()
+        yield* awaitState("up")
+        const [, node] = nodesOf(cluster)
+        for (let times = 0; times < 2; times++) {
+          yield* goAway(node)
+          yield* awaitState("degraded")
+          yield* node.accept
+          yield* awaitState("up")
+        }
+      }).pipe(Effect.provide(Logger.layer([logger])))
+      assert.isAtLeast(lines, 4)
     }))
 })
 
@@ -654,7 +762,9 @@ describe("the time between rounds", () => {
 
   it.live("is short behind a check that has failed: one alone is not waited on for an interval", () =>
     Effect.gen(function*() {
-      const { awaitNode, awaitState, cluster, health } = yield* watch({ health: { interval: "1 hour" } })
+      const { awaitNode, awaitState, cluster, health } = yield* watch({
+        health: { interval: "1 hour", timeout: short }
+      })
       yield* awaitState("up")
       const [, node] = nodesOf(cluster)
       node.on(question, Reply.silence)
@@ -764,6 +874,31 @@ describe("warming up", () => {
       yield* awaitNode(node, "down")
       const warm = yield* health.warmUp
       assert.deepStrictEqual(warm.map(({ openConnections }) => openConnections).toSorted(), [0, 2, 2])
+    }))
+})
+
+describe("a health that outlives its session", () => {
+  it.live("is down, asks nobody, opens nothing, and ends a round that was under way", () =>
+    Effect.gen(function*() {
+      const cluster = yield* ScriptedServer.makeCluster({ nodes: 2 })
+      const scope = yield* Scope.make()
+      const session = yield* Scope.provide(connect(cluster), scope)
+      const { awaitState, health, states } = yield* watchSession(session, { timeout: "10 minutes" })
+      yield* awaitState("up")
+      const held = hold(cluster, question)
+      const round = yield* Effect.forkChild(health.check, { startImmediately: true })
+      yield* held.awaitHeld(2)
+      yield* Scope.close(scope, Exit.void)
+      assert.deepInclude(yield* Fiber.join(round), { state: "down", servable: false })
+      assert.deepStrictEqual(yield* states, ["down", "down"])
+      yield* cluster.clearRequests
+      const accepted = () => cluster.nodes.map((node) => node.accepted())
+      const before = accepted()
+      assert.strictEqual((yield* health.check).state, "down")
+      assert.deepStrictEqual((yield* health.warmUp).map(({ openConnections }) => openConnections), [0, 0])
+      yield* Effect.repeat(turn, { times: 20 })
+      assert.deepStrictEqual(accepted(), before)
+      assert.strictEqual(asked(cluster), 0)
     }))
 })
 

@@ -15,6 +15,7 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { EventEmitter } from "node:events"
+import { vi } from "vitest"
 import { Cluster, CqlMetrics, Session, Statement } from "../src/index.ts"
 import type { RawClient } from "../src/internal/driver/client.ts"
 import type { MetricId } from "../src/internal/metrics.ts"
@@ -192,17 +193,14 @@ const retrying = Effect.gen(function*() {
 })
 
 const hedging = Effect.gen(function*() {
-  const { cql, moved, servers } = yield* opened(2)
-  const slow: Array<string> = []
-  servers.on("SELECT n", ({ attempt, node }) => {
-    if (attempt > 1) return row(1)
-    slow.push(node.hostId)
-    return Reply.silence
-  })
+  const { cql, moved, servers, session } = yield* opened(2)
+  const send = vi.spyOn(session.core.shared.client, "send")
+  const firstAsked = () => String(send.mock.calls[0]![0].hostId)
+  servers.on("SELECT n", ({ node }) => node.hostId === firstAsked() ? Reply.silence : row(1))
   const changes = yield* moved(
     cql`SELECT n`.pipe(withOptions({ idempotent: true, hedge: { delay: "1 millis" } }))
   )
-  const [late, good] = slow[0] === servers.nodes[0]!.hostId ? ["node0", "node1"] : ["node1", "node0"]
+  const [late, good] = firstAsked() === servers.nodes[0]!.hostId ? ["node0", "node1"] : ["node1", "node0"]
   assert.deepStrictEqual(changes, {
     ...answered("SELECT", good),
     "speculativeExecutions": 1,
@@ -714,6 +712,7 @@ describe("a node's series", () => {
       const node = servers.nodes[1]!
       const labels = { node: node.hostId }
       yield* cql`SELECT n`.pipe(withOptions({ node: node.hostId }))
+      const host = session.core.shared.client.node(node.hostId)!
       yield* servers.remove(node)
       const moved = yield* servers.add({ hostId: node.hostId })
       yield* untilNode("hostAdd", session, servers.pushEvent(topologyChange("NEW_NODE", moved)))
@@ -723,6 +722,10 @@ describe("a node's series", () => {
       yield* cql`SELECT n`.pipe(withOptions({ node: node.hostId }))
       assert.strictEqual(read("nodeAttempts", labels), 2)
       assert.lengthOf(find("nodeInfo", labels), 1)
+      // As the driver tells of a connection to where it was, that it was opening still.
+      const errors = read("nodeConnectionErrors", labels)
+      host.pool.emit("open", new Error("the pool was being closed"))
+      assert.strictEqual(read("nodeConnectionErrors", labels), errors)
     }))
 
   it("are together those of one node above 1,000", () => {

@@ -313,6 +313,18 @@ describe("the alerts", () => {
   })
 })
 
+describe("a metric that Prometheus is sent by OTLP", () => {
+  // It adds to a name what the unit is called, unless the name has it, and "ratio" to a gauge of the unit 1.
+  const words: Readonly<Record<string, string>> = { s: "seconds", By: "bytes" }
+
+  for (const { name, type, unit } of CqlMetrics.all) {
+    it(`keeps its name: ${name}`, () => {
+      if (!/^\{.+\}$/.test(unit)) assert.include(name.split("_"), words[unit])
+      assert.strictEqual(name.endsWith("_total"), type === "counter")
+    })
+  }
+})
+
 // --- the guide
 
 describe("docs/metrics.md", () => {

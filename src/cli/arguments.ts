@@ -4,6 +4,7 @@
 import { Argument, Flag } from "effect/cli"
 import * as Option from "effect/Option"
 import * as Names from "../internal/cql/names.ts"
+import { isNullText } from "../internal/transfer/exporting.ts"
 import { cql } from "../Session.ts"
 import type { Fragment } from "../Statement.ts"
 
@@ -56,7 +57,9 @@ export const conditionOf = (where: string | undefined): Fragment | undefined =>
 export const format: Flag.Flag<"jsonLines" | "csv"> = Flag.Literals("format", ["jsonLines", "csv"])
 
 export const nullText: Flag.Flag<string | undefined> = maybe(
-  Flag.String("null-text"),
+  Flag.String("null-text").pipe(
+    Flag.filter(isNullText, () => "a text without quotes, commas and line breaks")
+  ),
   "What stands in CSV for null, without quotes; by default nothing"
 )
 

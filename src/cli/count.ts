@@ -2,8 +2,8 @@
  * `effect-cassandra count`
  */
 import { Command } from "effect/cli"
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import * as TableSchema from "../internal/tableSchema.ts"
 import { Session } from "../Session.ts"
@@ -36,7 +36,8 @@ const countRows = Effect.fnUntraced(function*({ concurrency, quiet, table, where
         return Effect.as(tell(progress), rows)
       })
   )
-  yield* Console.log(String(rows))
+  const { stdout } = yield* Stdio.Stdio
+  yield* Stream.run(Stream.make(`${rows}\n`), stdout())
 })
 
 export const count: Command.Command<"count", Input & Connection.Given, {}, Reported, Command.Environment> = Command

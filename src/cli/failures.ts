@@ -7,11 +7,12 @@ import type { PlatformError } from "effect/PlatformError"
 import * as Schema from "effect/Schema"
 import type { RowFailure } from "../Import.ts"
 import type { WriteSchema } from "../internal/tableSchema.ts"
+import type { TransferError } from "../TransferError.ts"
 import * as Display from "./display.ts"
 
 export interface Failures {
   /** `undefined` where the first one ends the import. */
-  readonly onFailure: ((failure: Failure) => Effect.Effect<void, PlatformError>) | undefined
+  readonly onFailure: ((failure: Failure) => Effect.Effect<void, PlatformError | TransferError>) | undefined
   /** Of how many there were. */
   readonly summary: (count: number) => string
 }
@@ -36,11 +37,18 @@ export const make = Effect.fnUntraced(function*(
 const notWritten = (count: number): string =>
   `${Display.count(count)} ${count === 1 ? "row was" : "rows were"} not written`
 
+/** What the cluster fails for now, it fails for with every row: nothing is left out for that. */
+const isAboutRow = ({ reason }: TransferError): boolean =>
+  reason._tag !== "RowNotWritten" || rowReasons.has(reason.error.reason._tag)
+
+const rowReasons: ReadonlySet<string> = new Set(["InvalidQuery", "InvalidParameter", "WriteFailure"])
+
 const mostTold = 10
 
-const tellFirst = (): (failure: Failure) => Effect.Effect<void> => {
+const tellFirst = (): (failure: Failure) => Effect.Effect<void, TransferError> => {
   let told = 0
   return ({ error }) => {
+    if (!isAboutRow(error)) return Effect.fail(error)
     told++
     return told > mostTold ? Effect.void : Display.lines([`effect-cassandra: ${error.message}`])
   }
@@ -55,6 +63,7 @@ const intoFile = Effect.fnUntraced(function*(
   const encode = Schema.encodeEffect(Schema.toCodecJson(schema))
   if (!resume) yield* files.writeFileString(path, "")
   const onFailure = Effect.fnUntraced(function*({ error, line, part, row }: Failure) {
+    if (!isAboutRow(error)) return yield* Effect.fail(error)
     const encoded = row === undefined ? undefined : yield* Effect.orElseSucceed(encode(row), () => undefined)
     const text = JSON.stringify({ part, line, error: error.message, row: encoded })
     yield* files.writeFileString(path, `${text}\n`, { flag: "a" })

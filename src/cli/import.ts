@@ -39,6 +39,10 @@ const flags = {
     "File to make of what was not written, and why; with it the import continues"
   ),
   resume: Arguments.yes("resume", "Go on with an import that did not come to its end"),
+  checkpoint: Arguments.maybe(
+    Flag.String("checkpoint"),
+    "File that says how far it is, by default one beside what is imported"
+  ),
   concurrency: Arguments.concurrency("Statements in flight at a time, by default up to 64"),
   nullText: Arguments.nullText,
   quiet: Arguments.quiet
@@ -54,17 +58,25 @@ type Source =
   | { readonly kind: "directory" }
 
 const sourceOf = Effect.fnUntraced(function*(
-  { format, from, resume }: Input
+  { format, from, nullText, rejected, resume }: Input
 ): Effect.fn.Return<Source, UsageError | NotDone, FileSystem.FileSystem> {
   if (Arguments.isStandard(from)) {
     return resume ? yield* refuse("standard input has no beginning to go on from") : { kind: "input" }
   }
   const files = yield* FileSystem.FileSystem
   const { size, type } = yield* Effect.mapError(files.stat(from), () => new NotDone({ message: cannotRead(from) }))
-  if (type !== "Directory") return { kind: "file", bytes: Number(size) }
-  return format === undefined
+  if (type !== "File" && type !== "Directory") {
+    return yield* refuse(`${from} cannot be read from any place of it, as a file can: pipe it into --from -`)
+  }
+  if (rejected !== undefined && !resume && (yield* Effect.orElseSucceed(files.exists(rejected), () => false))) {
+    return yield* refuse(`there is a file ${rejected} already: remove it, or give another one to --rejected`)
+  }
+  if (type === "File") return { kind: "file", bytes: Number(size) }
+  return format === undefined && nullText === undefined
     ? { kind: "directory" }
-    : yield* refuse("--format is for a file or standard input: the manifest of a directory says its own")
+    : yield* refuse(
+      "--format and --null-text are for a file or standard input: the manifest of a directory says its own"
+    )
 })
 
 const cannotRead = (path: string): string => `there is no file and no directory ${path} that can be read`
@@ -111,7 +123,7 @@ const importFrom = Effect.fnUntraced(function*(
     const { stdin } = yield* Stdio.Stdio
     return yield* CqlImport.fromStream({ ...options, bytes: stdin, format, nullText })
   }
-  const checkpoint = yield* Checkpoint.make(kind, input.from, table, input.resume)
+  const checkpoint = yield* Checkpoint.make(kind, input.from, table, input)
   if (kind === "directory") {
     return yield* CqlImport.fromDirectory({ ...options, path: input.from, checkpoint: checkpoint.path })
   }

@@ -5,10 +5,12 @@ import * as Cause from "effect/Cause"
 import * as Config from "effect/Config"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import { PlatformError } from "effect/PlatformError"
 import * as References from "effect/References"
 import * as Terminal from "effect/Terminal"
 import { isCqlError } from "../CqlError.ts"
 import { hintOf } from "../internal/render.ts"
+import { isAboutRow, systemMessage } from "../internal/transfer/failure.ts"
 import { TransferError } from "../TransferError.ts"
 import * as Display from "./display.ts"
 
@@ -56,6 +58,7 @@ const describe = (error: unknown): ReadonlyArray<string> => {
 
 const messageOf = (error: unknown): string => {
   if (error instanceof Config.ConfigError) return error.cause.message
+  if (error instanceof PlatformError) return systemMessage(error)
   return error instanceof Error ? error.message : String(error)
 }
 
@@ -64,10 +67,11 @@ const withoutOption = (message: string): string => message.replace(/[:;] existin
 
 const hintFor = (error: unknown): string | undefined => {
   if (isCqlError(error)) return hintOf(error)
-  return error instanceof TransferError ? hintForTransfer(error.reason) : undefined
+  return error instanceof TransferError ? hintForTransfer(error) : undefined
 }
 
-const hintForTransfer = (reason: TransferError["reason"]): string | undefined => {
+const hintForTransfer = (error: TransferError): string | undefined => {
+  const { reason } = error
   switch (reason._tag) {
     case "PathTaken":
       return reason.by === "export" ? beginningAgain : `--resume goes on with it, ${beginningAgain}`
@@ -75,7 +79,7 @@ const hintForTransfer = (reason: TransferError["reason"]): string | undefined =>
     case "DamagedPart":
       return reason.message.includes("existing:") ? beginningAgain : undefined
     case "RowNotWritten":
-      return hintOf(reason.error) ?? goingOn
+      return hintOf(reason.error) ?? (isAboutRow(error) ? goingOn : undefined)
     case "MalformedRow":
       return goingOn
     default:

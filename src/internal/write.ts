@@ -218,8 +218,9 @@ class Groups<A> {
     if (!this.timesAreInOrder) this.busy.add(partition)
   }
 
-  done({ partition }: Group<A>, millis: number, error: CqlError | undefined): void {
-    if (error === undefined) this.limit.sample(millis, this.inFlight, false)
+  /** With how long it took, where that tells how fast the cluster is. */
+  done({ partition }: Group<A>, millis: number | undefined): void {
+    if (millis !== undefined) this.limit.sample(millis, this.inFlight, false)
     this.inFlight--
     this.busy.delete(partition)
     this.handOut()
@@ -398,7 +399,9 @@ const writeNext = <A>(
       if (group === undefined) return
       const sentAt = performance.now()
       const results = yield* writeGroup(core, withTime(settings), groups, group)
-      groups.done(group, performance.now() - sentAt, results[0]!.error)
+      // What was sent again row by row took long for that.
+      const millis = results.length === 1 && results[0]!.error === undefined ? performance.now() - sentAt : undefined
+      groups.done(group, millis)
       for (const result of results) yield* Queue.offer(written, result)
     }
   })

@@ -96,6 +96,7 @@ describe("a broadcast", () => {
       const reader = yield* collecting(broadcast.stream())
       yield* tellAll(broadcast, [1])
       broadcast.close()
+      assert.strictEqual(readersOf(broadcast), 0)
       broadcast.tell(2)
       assert.deepStrictEqual(yield* Fiber.join(reader), [1])
       assert.deepStrictEqual(yield* late, [1])

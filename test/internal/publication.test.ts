@@ -46,7 +46,11 @@ const node = (hostId: string, given: Partial<Node> = {}): Node => ({
 
 const clientOf = (nodes: Array<Node>, traffic = { sent: 0, received: 0 }): Published =>
   ({
-    client: { raw: { hosts: { values: () => nodes } }, nodes: () => nodes, traffic: () => traffic },
+    client: {
+      raw: { hosts: { values: () => nodes, get: (address: string) => nodes.find((node) => node.address === address) } },
+      nodes: () => nodes,
+      traffic: () => traffic
+    },
     admission: { inFlight: 1, limit: 10, queued: 2, maxQueued: 20 },
     statements: { prepared: 3 },
     maxRequestsPerConnection: 100

@@ -11,7 +11,9 @@ export const problemOfCondition = (text: string): string | undefined => {
     return "a condition has no comment, and no other statement behind it"
   }
   const words = tokens.map(({ kind, text }) => kind === "word" ? text.toUpperCase() : "")
-  const clause = clauses.find((clause) => words.some((_, index) => clause.every((word, n) => words[index + n] === word)))
+  const clause = clauses.find((clause) =>
+    words.some((_, index) => clause.every((word, n) => words[index + n] === word))
+  )
   return clause === undefined ? undefined : `a condition has no ${clause.join(" ")}: it would hold for each token range`
 }
 

@@ -16,7 +16,6 @@ import type {
   FrameFlags,
   Host,
   Parser,
-  Pool,
   SchemaChange
 } from "./inside.ts"
 import { missingParts } from "./inside.ts"
@@ -130,6 +129,8 @@ export class DriverClient {
   onSchemaChange: (keyspace: string | undefined) => void = () => undefined
   readonly observers = new Set<Partial<Observer>>()
   private readonly sockets = new Map<Socket, Connection>()
+  /** What was told of their traffic, where they are of a node that was dropped meanwhile. */
+  private readonly told = new WeakMap<Socket, Traffic>()
   private readonly hosts = new Set<Host>()
   private readonly pauses = new Map<NodeJS.Timeout, () => void>()
   private ringIsOld = false
@@ -166,6 +167,7 @@ export class DriverClient {
   /** Opens what connections are missing to every node that may be asked; never rejects. */
   async openAll(): Promise<ReadonlyArray<Host>> {
     const hosts = this.nodes()
+    if (this.isClosing) return hosts
     await Promise.all(hosts.map((host) => host.isUp() ? settled(host.warmupPool(this.keyspace)) : undefined))
     return hosts
   }
@@ -363,7 +365,7 @@ export class DriverClient {
   private adoptHost(host: Host): void {
     if (this.hosts.has(host)) return
     this.hosts.add(host)
-    this.adoptPool(host.pool)
+    this.adoptPool(host)
     // The driver does so for a node that was down, and lets every other loss of a connection double the delay for good.
     host.pool.on("open", (error: unknown) => {
       if (error !== undefined) return this.openFailed(host, error)
@@ -385,6 +387,8 @@ export class DriverClient {
   /** After a whole outage the driver makes its nodes anew, and lets the pools of the old ones reconnect for ever. */
   private dropHost(host: Host): void {
     this.hosts.delete(host)
+    // It may be known at another address by now, and its connections end later on.
+    for (const [socket, { endpoint }] of this.sockets) if (endpoint === host.address) this.endTraffic(host, socket)
     void host.shutdown(true)
     // The pool would open connections again for the next request that fails on one that it had.
     host.pool.scheduleNewConnectionAttempt = () => undefined
@@ -417,9 +421,17 @@ export class DriverClient {
     if (isUsed && host.isUp()) host.pool.increaseSize()
   }
 
-  private adoptPool(pool: Pool): void {
+  private adoptPool(host: Host): void {
+    const { pool } = host
     const create = pool._createConnection
     pool._createConnection = () => this.adoptConnection(create.call(pool))
+    // For its end, for a heartbeat without an answer, or for too many requests without one.
+    const remove = pool.remove
+    pool.remove = (connection) => {
+      const isLost = pool.connections.includes(connection) && !this.isClosing && this.hosts.has(host)
+      remove.call(pool, connection)
+      if (isLost) this.tell("connectionLost", host)
+    }
     const drain = pool.drainAndShutdown
     pool.drainAndShutdown = () => {
       // The driver's timer for the last answers is set, and never cleared, even where none is waited for.
@@ -487,10 +499,18 @@ export class DriverClient {
   /** Before the driver has heard of it. */
   private observeEnd(connection: Connection, socket: Socket): void {
     const host = this.hostOf(connection)
-    if (host === undefined) return
-    this.tell("connectionEnded", host, trafficOf(socket))
-    const wasInUse = connection.connected && host.pool.connections.includes(connection)
-    if (wasInUse && !this.isClosing) this.tell("connectionLost", host)
+    if (host !== undefined) this.endTraffic(host, socket)
+  }
+
+  private endTraffic(host: Host, socket: Socket): void {
+    const traffic = this.trafficOf(socket)
+    this.told.set(socket, { sent: socket.bytesWritten, received: socket.bytesRead })
+    this.tell("connectionEnded", host, traffic)
+  }
+
+  private trafficOf(socket: Socket): Traffic {
+    const { received, sent } = this.told.get(socket) ?? noTraffic
+    return { sent: socket.bytesWritten - sent, received: socket.bytesRead - received }
   }
 
   private tell<Event extends keyof Observer>(event: Event, ...details: Parameters<Observer[Event]>): void {
@@ -510,8 +530,9 @@ export class DriverClient {
     let received = 0
     for (const [socket, connection] of this.sockets) {
       if (this.hostOf(connection) !== host) continue
-      sent += socket.bytesWritten
-      received += socket.bytesRead
+      const traffic = this.trafficOf(socket)
+      sent += traffic.sent
+      received += traffic.received
     }
     return { sent, received }
   }
@@ -552,7 +573,7 @@ export class DriverClient {
   }
 }
 
-const trafficOf = ({ bytesRead, bytesWritten }: Socket): Traffic => ({ sent: bytesWritten, received: bytesRead })
+const noTraffic: Traffic = { sent: 0, received: 0 }
 
 /**
  * Ends what the driver forgets on a connection that is gone: a start-up that waits for its answer, requests that were

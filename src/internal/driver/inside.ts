@@ -105,6 +105,8 @@ export interface Pool extends EventEmitter {
   connections: ReadonlyArray<Connection>
   _createConnection: () => Connection
   drainAndShutdown: () => void
+  /** Takes a connection out, and closes it. */
+  remove: (connection: Connection) => void
   scheduleNewConnectionAttempt: (delayMillis: number) => void
   readonly shutdown: () => Promise<void>
   readonly increaseSize: () => void

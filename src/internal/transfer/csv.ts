@@ -72,9 +72,9 @@ export const reader = <E>(
     const records = new Records(at, nullText)
     let known = header
     const toLines = Effect.fnUntraced(function*(found: ReadonlyArray<Found>): Effect.fn.Return<ReadonlyArray<Line>, E> {
-      const [first, ...others] = found
-      if (first === undefined) return []
       if (known !== undefined) return linesOf(known, found)
+      const [first, ...others] = found.slice(found.findIndex(({ isBlank }) => !isBlank))
+      if (first === undefined || first.isBlank) return []
       known = yield* onHeader(first.cells.map((cell) => typeof cell === "string" ? cell : nullText))
       return linesOf(known, others)
     })
@@ -86,10 +86,8 @@ export const reader = <E>(
 
 const linesOf = ({ columns }: Header, found: ReadonlyArray<Found>): ReadonlyArray<Line> =>
   found
-    .filter(({ cells }) => columns.length === 1 || !isBlank(cells))
+    .filter(({ isBlank }) => columns.length === 1 || !isBlank)
     .map(({ cells, end, line }) => ({ line, end, row: rowOf(columns, cells) }))
-
-const isBlank = (cells: ReadonlyArray<Cell>): boolean => cells.length === 1 && (cells[0] === null || cells[0] === "")
 
 const rowOf = (columns: ReadonlyArray<LineColumn>, cells: ReadonlyArray<Cell>): JsonRow | Unreadable => {
   if (cells.length !== columns.length) {
@@ -118,6 +116,8 @@ interface Found {
   readonly line: number
   readonly end: Position
   readonly cells: ReadonlyArray<Cell>
+  /** An empty line: without quotes as well. */
+  readonly isBlank: boolean
 }
 
 const newline = 0x0a
@@ -131,6 +131,8 @@ class Records {
   /** Places of newlines; of the first ones, which are in records already, so many. */
   private newlines: Array<number> = []
   private passed = 0
+  /** Whether there is anything in the record that is being read, were it but quotes. */
+  private hasContent = false
   /** That are in records. */
   private lines: number
   /** Where what is given next begins, in the whole of it and without a mark. */
@@ -146,6 +148,7 @@ class Records {
       relax_column_count: true,
       max_record_size: mostBytes,
       cast: (bytes, { quoting }) => {
+        if (quoting || bytes.length > 0) this.hasContent = true
         const cell = textOf(bytes as unknown as Uint8Array) ?? notUtf8
         return !quoting && cell === nullText ? null : cell
       },
@@ -211,7 +214,9 @@ class Records {
       this.passed++
       this.lines++
     }
-    this.found.push({ line, end: { bytes: end + this.marks.skipped, lines: this.lines }, cells })
+    const isBlank = !this.hasContent && cells.length === 1
+    this.hasContent = false
+    this.found.push({ line, end: { bytes: end + this.marks.skipped, lines: this.lines }, cells, isBlank })
   }
 }
 

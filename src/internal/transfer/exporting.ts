@@ -55,8 +55,10 @@ export const checks = (options: AnyOptions): ReadonlyArray<Check.Check> => [
 export const nullTextCheck = (nullText: unknown): Check.Check => ({
   field: "nullText",
   expected: "a text without quotes, commas and line breaks",
-  holds: nullText === undefined || (typeof nullText === "string" && !/[",\r\n]/.test(nullText))
+  holds: nullText === undefined || (typeof nullText === "string" && isNullText(nullText))
 })
+
+export const isNullText = (text: string): boolean => !/[",\r\n]/.test(text)
 
 export const directoryChecks = (options: AnyDirectoryOptions): ReadonlyArray<Check.Check> => [
   ...checks(options),

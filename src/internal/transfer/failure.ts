@@ -14,6 +14,12 @@ export const fail = (reason: Reason): Effect.Effect<never, TransferError> => Eff
 export const fileFailed = (path: string, done: string) => (error: PlatformError): TransferError =>
   failure(new FileFailed({ path, error, message: `${path} cannot be ${done}: ${systemMessage(error)}` }))
 
+/** What the cluster fails for now, it fails for with every row: no row is left out for that. */
+export const isAboutRow = ({ reason }: TransferError): boolean =>
+  reason._tag !== "RowNotWritten" || rowReasons.has(reason.error.reason._tag)
+
+const rowReasons: ReadonlySet<string> = new Set(["InvalidQuery", "InvalidParameter", "WriteFailure"])
+
 /** As `ENOSPC: no space left on device, write`: Effect has it as the cause, and names but its kind. */
 export const systemMessage = (error: PlatformError): string => {
   const { cause } = error.reason

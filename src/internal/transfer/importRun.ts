@@ -15,7 +15,7 @@ import { quote } from "../cql/names.ts"
 import type { Fragment } from "../template.ts"
 import * as Write from "../write.ts"
 import * as Csv from "./csv.ts"
-import { failure } from "./failure.ts"
+import { failure, isAboutRow } from "./failure.ts"
 import type { Line, Position, Reader } from "./format.ts"
 import { lines, start, Unending, Unreadable } from "./format.ts"
 import * as JsonLines from "./jsonLines.ts"
@@ -99,6 +99,8 @@ export interface Reading {
   /** Of each source, where they are known. */
   readonly sizes: ReadonlyArray<number> | undefined
   readonly onCheckpoint: OnCheckpoint | undefined
+  /** Whether the place behind the last row is told of as well. */
+  readonly keepsEnd: boolean
 }
 
 interface OnCheckpoint {
@@ -144,6 +146,7 @@ class Run {
   private readonly result = { rows: 0, notWritten: 0 }
   private names: ReadonlyArray<string> | undefined
   private checkpointAt = 0
+  private keptAt: number
   private toldAt: number
 
   constructor(plan: Plan, reading: Reading, clock: Clock.Clock) {
@@ -154,7 +157,8 @@ class Run {
     this.toInserts = makeInserts(plan)
     this.dealt = new InOrder(reading.from)
     this.names = reading.names
-    this.toldAt = clock.currentTimeMillisUnsafe()
+    this.keptAt = clock.currentTimeMillisUnsafe()
+    this.toldAt = this.keptAt
   }
 
   get all(): Effect.Effect<Result, any, any> {
@@ -163,6 +167,8 @@ class Run {
     const items = Stream.flatMap(Stream.fromIterable(this.reading.sources), (source) => this.itemsOf(source))
     const written = Write.write(session.core, settings, targetOf(this.plan), limits, items)
     return Stream.runForEach(written, (group) => this.written(group)).pipe(
+      // What ends in the middle keeps all that was done.
+      Effect.onError(() => Effect.ignore(this.keepPlace)),
       Effect.andThen(this.tell(true)),
       Effect.as(this.result)
     )
@@ -247,7 +253,7 @@ class Run {
 
   private failed(failure: RowFailure<unknown>, seat: Seat): Effect.Effect<void, any, any> {
     const { onFailure } = this.plan.options
-    if (onFailure === undefined) return Effect.fail(failure.error)
+    if (onFailure === undefined || !isAboutRow(failure.error)) return Effect.fail(failure.error)
     return Effect.map(onFailure(failure), () => {
       this.result.notWritten++
       this.dealt.done(seat)
@@ -262,7 +268,9 @@ class Run {
 
   private get isCheckpointDue(): boolean {
     const { checkpointRows = 10_000 } = this.plan.options
-    return this.reading.onCheckpoint !== undefined && this.dealt.rows - this.checkpointAt >= checkpointRows
+    if (this.reading.onCheckpoint === undefined || this.dealt.rows === this.checkpointAt) return false
+    return this.dealt.rows - this.checkpointAt >= checkpointRows ||
+      this.clock.currentTimeMillisUnsafe() - this.keptAt >= keptEvery
   }
 
   private get isProgressDue(): boolean {
@@ -271,17 +279,23 @@ class Run {
 
   private tell(isLast: boolean): Effect.Effect<void, any, any> {
     return Effect.gen({ self: this }, function*() {
-      const { onCheckpoint } = this.reading
       const { onProgress } = this.plan.options
-      const { place, rows } = this.dealt
-      if (onCheckpoint !== undefined && (this.isCheckpointDue || (isLast && rows > this.checkpointAt))) {
-        this.checkpointAt = rows
-        yield* onCheckpoint(place, this.names)
-      }
+      if (this.isCheckpointDue || (isLast && this.reading.keepsEnd)) yield* this.keepPlace
       if (onProgress !== undefined && (isLast || this.isProgressDue)) {
         this.toldAt = this.clock.currentTimeMillisUnsafe()
         yield* onProgress({ ...this.result, ...this.bytes(isLast) })
       }
+    })
+  }
+
+  private get keepPlace(): Effect.Effect<void, any, any> {
+    return Effect.suspend(() => {
+      const { onCheckpoint } = this.reading
+      const { place, rows } = this.dealt
+      if (onCheckpoint === undefined || rows === this.checkpointAt) return Effect.void
+      this.checkpointAt = rows
+      this.keptAt = this.clock.currentTimeMillisUnsafe()
+      return onCheckpoint(place, this.names)
     })
   }
 
@@ -297,6 +311,8 @@ class Run {
 
 /** In milliseconds. */
 const toldEvery = 100
+
+const keptEvery = 5000
 
 const streamOf = ({ failure, items }: Items): Stream.Stream<Item, any> => {
   const all = Arr.isReadonlyArrayNonEmpty(items) ? Stream.fromArray(items) : Stream.empty

@@ -30,6 +30,7 @@ export type AnyDirectoryOptions = Any<DirectoryOptions<Schema.Constraint, any, a
 
 const checks = (options: AnyOptions): ReadonlyArray<Check.Check> => [
   CqlStream.tableCheck(options.table),
+  CqlStream.ttlCheck(options.ttl),
   Check.oneOf("nulls", options.nulls, ["unset", "delete"]),
   Check.whole("concurrency", options.concurrency, 1, 1024),
   Check.whole("maxBatchRows", options.maxBatchRows, 1, 65_535),
@@ -41,7 +42,11 @@ const checks = (options: AnyOptions): ReadonlyArray<Check.Check> => [
 
 export const streamChecks = (options: AnyStreamOptions): ReadonlyArray<Check.Check> => [
   ...checks(options),
-  { field: "bytes", expected: "a Stream of Uint8Array", holds: Stream.isStream(options.bytes) },
+  {
+    field: "bytes",
+    expected: "a Stream of Uint8Array, or a function from an offset to one",
+    holds: Stream.isStream(options.bytes) || typeof options.bytes === "function"
+  },
   Check.oneOf("format", options.format, formats),
   nullTextCheck(options.nullText),
   Check.text("from", options.from),
@@ -107,7 +112,7 @@ export const fromStream = Effect.fnUntraced(function*(
   const of = digestOf(["stream", subjectOf(plan), format, nullText])
   const found = from === undefined ? undefined : yield* fromKept(fromText(from), of, undefined)
   const place = found?.place ?? beginning
-  const left = dropBytes(bytes, place.bytes)
+  const left = typeof bytes === "function" ? bytes(place.bytes) : dropBytes(bytes, place.bytes)
   return yield* run(plan, {
     format,
     nullText,
@@ -115,6 +120,7 @@ export const fromStream = Effect.fnUntraced(function*(
     from: place,
     names: found?.names,
     sizes: undefined,
+    keepsEnd: true,
     onCheckpoint: onCheckpoint === undefined
       ? undefined
       : (place, names) => onCheckpoint(toText(keep(of, place, names)))
@@ -155,6 +161,8 @@ export const fromDirectory = Effect.fnUntraced(function*(
     from,
     names: checkpoint?.found?.names,
     sizes: parts.map(({ bytes }) => bytes),
+    // It is removed then.
+    keepsEnd: false,
     onCheckpoint: checkpoint?.write
   })
   if (checkpoint !== undefined) yield* checkpoint.remove

@@ -42,11 +42,15 @@ export const headerOf = (
       .map(({ name }) => name)
     const wrong = Object.entries({ unknown, missing, duplicate }).filter(([, names]) => names.length > 0)
     if (wrong.length === 0) return Effect.succeed({ columns: columns as ReadonlyArray<LineColumn> })
-    const message = `${place}: the columns are not those of the schema: ${
-      wrong.map(([how, names]) => `${how} ${names.map((name) => JSON.stringify(name)).join(", ")}`).join("; ")
-    }`
+    const differences = wrong.map(([how, names]) => `${how} ${names.map((name) => JSON.stringify(name)).join(", ")}`)
+    const message = `${place}: the columns are not those of the schema: ${differences.join("; ")}${hintFor(unknown)}`
     return fail(new InvalidColumns({ part, unknown, missing, duplicate, message }))
   }
+}
+
+const hintFor = (unknown: ReadonlyArray<string>): string => {
+  if (unknown.some((name) => /[;\t]/.test(name))) return "; names and values are separated by commas"
+  return unknown.some((name) => name !== name.trim()) ? "; spaces around a name are a part of it" : ""
 }
 
 export const placeOf = (part: string | undefined, line: number): string =>
