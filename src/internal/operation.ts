@@ -19,7 +19,7 @@ import * as RowSchema from "./codec/RowSchema.ts"
 import { whyNotConnected } from "./connecting.ts"
 import * as Consistencies from "./consistency.ts"
 import type { Core, SharedClient } from "./core.ts"
-import type { Counts, NodeCounts, OperationCounts } from "./counts.ts"
+import type { Counts, OperationCounts } from "./counts.ts"
 import { classify } from "./driver/classify.ts"
 import type { WhenOver } from "./driver/client.ts"
 import { NotSent } from "./driver/client.ts"
@@ -110,8 +110,6 @@ export abstract class Operation<A, E = never> {
   private timestamp: number | undefined
   private sentAt = 0
   private answeredAt = 0
-  /** Of the node that was asked last. */
-  private nodeCounts: NodeCounts | undefined
   /** Whether the attempt ends at the deadline of the whole operation, and not at its own limit. */
   private isLast = false
   /** Attempts that failed; none for almost every request, so not even an array. */
@@ -337,8 +335,7 @@ export abstract class Operation<A, E = never> {
     const millis = this.isLast ? remaining : this.settings.attemptMillis
     this.attemptSpan = this.settings.span?.attempt(host, this.isIdempotent())
     this.hedging?.sent(this)
-    this.nodeCounts = this.shared.counts?.node(host)
-    this.nodeCounts?.attempts.add()
+    this.shared.counts?.node(host).attempts.add()
     this.shared.client.send(host, this.request, millis, (error, response, whenOver) => {
       this.whenOver = whenOver
       this.answered(host, error, response)
@@ -613,8 +610,9 @@ export abstract class Operation<A, E = never> {
     const isGood = response !== undefined || isAboutRows(error)
     if (isGood || serverHasSpoken(error)) node.duration.record((this.answeredAt - this.sentAt) / 1000)
     if (isGood) return
-    node.error(this.reasonOf(error, host)._tag).add()
+    // A node that has forgotten a statement has not failed: it is told again.
     if (isUnprepared(error)) node.reprepares.add()
+    else node.error(this.reasonOf(error, host)._tag).add()
   }
 
   private countHedge(): void {
