@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config"
 const conditions = ["effect-cassandra-source"]
 
 // The files whose tests kill and stop the three nodes of test/support/RealCluster.ts.
-const usesNodes = ["test/faults/health.test.ts", "test/faults/nodes.test.ts", "test/faults/transactions.test.ts"]
+const usesNodes = ["health", "nodes", "scan", "transactions"].map((name) => `test/faults/${name}.test.ts`)
 
 export default defineConfig({
   resolve: { conditions },

@@ -51,7 +51,7 @@ export interface Options<S, E2 = never, R2 = never> {
   readonly writeTime?: boolean | undefined
   /** Also in how many seconds each value expires, as columns `ttl(name)`, as with `writeTime`. By default not. */
   readonly ttl?: boolean | undefined
-  /** A condition on clustering columns or others, which the server filters by (`ALLOW FILTERING`). */
+  /** A condition on clustering columns or others, which the server filters by (`ALLOW FILTERING`); no `LIMIT`. */
   readonly where?: Fragment | undefined
   /** Token ranges that are read at a time. By default 4. */
   readonly concurrency?: number | undefined
@@ -71,8 +71,9 @@ export interface DirectoryOptions<S, E2 = never, R2 = never> extends Options<S, 
   /** Of a directory, which is made if there is none. */
   readonly path: string
   /**
-   * What becomes of an export that is there already. By default it is refused, `"resume"` goes on with one that is not
-   * done (or begins, if there is none), and `"overwrite"` removes it first.
+   * What becomes of an export that is there already. By default it is refused. `"resume"` goes on with one that is not
+   * done, begins if there is none, and gives the manifest of one that is done. `"overwrite"` takes its place once the new
+   * one is whole.
    */
   readonly existing?: "refuse" | "resume" | "overwrite" | undefined
   /** The least time between two checkpoints. By default a second. */
@@ -199,8 +200,8 @@ export const toStream = <S extends Schema.Constraint, E2 = never, R2 = never>(
  *
  * **Gotchas**
  *
- * Two exports must not write into one directory at a time. It is no snapshot: what is written meanwhile may or may not be
- * in it.
+ * Two exports cannot write into one directory at a time: the second one fails with `PathInUse`. It is no snapshot: what is
+ * written meanwhile may or may not be in it. To go on reads again what is there, to compare it with its digest.
  *
  * **Example** (An export that survives its process)
  *

@@ -497,6 +497,21 @@ it.layer(layer, { excludeTestServices: true, timeout: "60 seconds" })("CqlExport
         assert.isFalse(Fs.existsSync(lock))
       }))
 
+    it.effect("to call done what it has lost its lock for", () =>
+      Effect.gen(function*() {
+        yield* createTable("lost", someRows(60))
+        const path = yield* newPath
+        const lock = join(path, "export.lock")
+        const other = "process 1 on another machine\n"
+        const take = Effect.sync(() => Fs.writeFileSync(lock, other))
+        const { message } = yield* failureOf("PathInUse")(
+          CqlExport.toDirectory({ table: "lost", schema: Row, path, onProgress: () => take })
+        )
+        assert.include(message, other.trim())
+        assert.isFalse(Fs.existsSync(join(path, "manifest.json")))
+        assert.strictEqual(Fs.readFileSync(lock, "utf8"), other)
+      }))
+
     it.effect("to call done what another one has written into", () =>
       Effect.gen(function*() {
         yield* createTable("mixed", someRows(60))

@@ -413,6 +413,47 @@ it.layer(layer, options)("CqlImport", (it) => {
       )
     }))
 
+  it.effect("passes over empty lines of CSV, also before its names, and not over a value that is an empty text", () =>
+    Effect.gen(function*() {
+      yield* createTable("blanks")
+      const text = "\r\n\nk,c,v\n\n1,1,a\n\"\"\n"
+      const failed: Array<number> = []
+      const result = yield* CqlImport.fromStream({
+        table: "blanks",
+        schema: Row,
+        bytes: bytes(text, 2),
+        format: "csv",
+        onFailure: ({ line }) => Effect.sync(() => failed.push(line))
+      })
+      assert.deepStrictEqual([result, failed], [{ rows: 1, notWritten: 1 }, [6]])
+    }))
+
+  it.effect("that fails or is interrupted tells how far it had come", () =>
+    Effect.gen(function*() {
+      yield* createTable("kept")
+      const places: Array<string> = []
+      const given = {
+        table: "kept",
+        schema: Row,
+        onCheckpoint: (place: string) => Effect.sync(() => places.push(place))
+      }
+      const good = jsonLines(someRows(25))
+      yield* failureOf("MalformedRow")(CqlImport.fromStream({ ...given, bytes: bytes(`${good}no row\n`) }))
+      assert.lengthOf(places, 1)
+      const left = yield* CqlImport.fromStream({ ...given, bytes: bytes(`${good}`), from: places[0] })
+      assert.strictEqual(left.rows, 0, "all rows before the one that is none")
+      const offsets: Array<number> = []
+      const fromOffset = yield* CqlImport.fromStream({
+        ...given,
+        bytes: (offset: number) => {
+          offsets.push(offset)
+          return bytes(jsonLines(someRows(30)).slice(good.length))
+        },
+        from: places[0]
+      })
+      assert.deepStrictEqual([fromOffset.rows, offsets], [5, [Buffer.byteLength(good)]])
+    }))
+
   it.effect("of nothing writes nothing", () =>
     Effect.gen(function*() {
       yield* createTable("nothing")
@@ -476,6 +517,13 @@ it.layer(layer, options)("CqlImport", (it) => {
           assert.deepStrictEqual({ unknown, missing, duplicate }, expected as never)
           for (const name of [...unknown, ...missing, ...duplicate]) assert.include(message, JSON.stringify(name))
         }
+        const hints = [["k;c;v\n", "by commas"], ["k\tc\tv\n", "by commas"], ["k, c, v\n", "spaces"]] as const
+        for (const [text, hint] of hints) {
+          const { message } = yield* failureOf("InvalidColumns")(
+            CqlImport.fromStream({ table: "headers", schema: Row, bytes: bytes(text), format: "csv" })
+          )
+          assert.include(message, hint)
+        }
         assert.deepStrictEqual(yield* contentOf("headers"), [])
       }))
 
@@ -509,6 +557,7 @@ it.layer(layer, options)("CqlImport", (it) => {
             { maxBatchBytes: 0 },
             { checkpointRows: 0 },
             { nullText: "\"" },
+            { ttl: "30000 days" as const },
             { from: "" },
             { nulls: "keep" as "unset" },
             { format: "xml" as "csv" },
@@ -702,6 +751,23 @@ it.layer(layer, options)("CqlImport", (it) => {
         const [{ error, line, row }] = failures as [CqlImport.RowFailure<Row>]
         assert.deepStrictEqual([line, row, error.reason._tag], [2, refusedByServer, "RowNotWritten"])
         assert.deepStrictEqual(yield* contentOf("passed_on"), sorted([rows[0]!, rows[2]!]))
+      }))
+
+    it.effect("for an outage ends the import, also with onFailure, and none is passed over", () =>
+      Effect.gen(function*() {
+        yield* createTable("outage")
+        const checkpoints: Array<string> = []
+        const reason = yield* failureOf("RowNotWritten")(
+          CqlImport.fromStream({
+            table: "outage",
+            schema: Row,
+            bytes: bytes(jsonLines(someRows(20))),
+            onFailure: () => Effect.die("the row is good"),
+            onCheckpoint: (checkpoint) => Effect.sync(() => void checkpoints.push(checkpoint))
+          }).pipe(Statement.provideOptions({ consistency: "three" }))
+        )
+        assert.strictEqual(reason.error.reason._tag, "Unavailable")
+        assert.deepStrictEqual(checkpoints, [])
       }))
 
     it.effect("ends the import with what onFailure fails with", () =>

@@ -193,6 +193,15 @@ it.layer(Keyspace.layer, { excludeTestServices: true, timeout: "60 seconds" })("
         }
       }))
 
+    it.effect("a condition with what would hold for each token range, and not for the whole", () =>
+      Effect.gen(function*() {
+        for (const text of ["c > 1 LIMIT 10", "c > 1 PER PARTITION LIMIT 1", "c > 1 -- all\n", "c > 1; SELECT"]) {
+          const where = cql.unsafe(text)
+          yield* reasonOf("InvalidConfig")(Stream.runDrain(CqlStream.scan({ table: "one", where })))
+          yield* reasonOf("InvalidConfig")(CqlStream.count({ table: "one", where }))
+        }
+      }))
+
     it.effect("options that make no sense", () =>
       Effect.gen(function*() {
         const text = "c > 1" as unknown as Statement.Fragment
@@ -522,6 +531,40 @@ describe("a scan reads each row once", () => {
         if (!huge) assert.deepStrictEqual(sortedKeys(keysOf(pages)), sortedKeys(on.keys))
       }))
   }
+
+  it.live("and makes more ranges where there is more, also of what lies behind the last token", () =>
+    Effect.gen(function*() {
+      const on = yield* scripted()
+      // The server ends the last range where the ring begins.
+      on.server.on(/FROM system\.size_estimates/, sizes([["0", 1n, 1n], [String(first), 1n, 2n ** 31n]]))
+      yield* Stream.runDrain(scanOf(on))
+      const behind = on.server.received(select).filter((request) => rangeOf(murmur3, request)[1] > 0n)
+      assert.isAbove(behind.length, 2 * (on.server.received(select).length - behind.length))
+    }))
+
+  it.live("and asks for a small table in few of them, however many tokens there are, unless it is told how many", () =>
+    Effect.gen(function*() {
+      const tokens = spread(murmur3, 2000).map(String)
+      const on = yield* scripted({ tokens })
+      for (const bytes of [0n, 1000n]) {
+        on.server.on(/FROM system\.size_estimates/, sizes(tokens.map((token) => [token, bytes, 1n])))
+        for (const ordered of [false, true]) {
+          const pages = yield* Stream.runCollect(scanOf(on, { concurrency: 4, ordered }))
+          assert.isAtMost(pages[0]!.ranges, 64)
+          assert.isAtLeast(pages[0]!.ranges, 32)
+          assert.deepStrictEqual(sortedKeys(keysOf(pages)), sortedKeys(on.keys))
+          const [left] = yield* Stream.runCollect(
+            scanOf(on, { from: pages[9]!.checkpoint, ordered }).pipe(Stream.take(1))
+          )
+          assert.isAtMost(left!.ranges, 74)
+        }
+      }
+      const [told] = yield* Stream.runCollect(Stream.take(scanOf(on, { ranges: 1 }), 1))
+      assert.isAtLeast(told!.ranges, 2000)
+      on.server.on(/FROM system\.size_estimates/, sizes(tokens.map((token) => [token, 8n * 1024n * 1024n, 1n])))
+      const [large] = yield* Stream.runCollect(Stream.take(scanOf(on), 1))
+      assert.isAtLeast(large!.ranges, 2000)
+    }))
 
   it.live("and makes as many ranges as it is asked to, at least", () =>
     Effect.gen(function*() {

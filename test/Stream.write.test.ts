@@ -284,9 +284,11 @@ it.layer(Keyspace.layer, { excludeTestServices: true, timeout: "60 seconds" })("
       const write = (options: CqlStream.WriteOptions) =>
         Stream.make({ k: 1 }).pipe(CqlStream.write(options), Stream.runDrain)
       yield* reasonOf("InvalidQuery")(write({ table: "nowhere" }))
-      for (const options of [{ concurrency: 0 }, { maxBatchRows: 0 }, { maxBatchBytes: 0 }]) {
+      const longTtl = { ttl: "30000 days" } as const
+      for (const options of [{ concurrency: 0 }, { maxBatchRows: 0 }, { maxBatchBytes: 0 }, longTtl]) {
         yield* reasonOf("InvalidConfig")(write({ table: "t", ...options }))
       }
+      yield* reasonOf("InvalidConfig")(Stream.empty.pipe(CqlStream.write({ table: "t", ...longTtl }), Stream.runDrain))
     }))
 
   it.effect("that is interrupted leaves nothing in flight", () =>

@@ -29,7 +29,7 @@ const flags = {
   where: Arguments.where,
   concurrency: Arguments.concurrency("Token ranges that are read at a time, by default 4"),
   resume: Arguments.yes("resume", "Go on with an export that did not come to its end"),
-  overwrite: Arguments.yes("overwrite", "Remove an export that is there already"),
+  overwrite: Arguments.yes("overwrite", "Take the place of an export that is there already"),
   nullText: Arguments.nullText,
   writeTime: Arguments.yes("write-time", "Also when each value was written"),
   ttl: Arguments.yes("ttl", "Also in how many seconds each value expires"),

@@ -58,26 +58,46 @@ type Source =
   | { readonly kind: "directory" }
 
 const sourceOf = Effect.fnUntraced(function*(
-  { format, from, nullText, rejected, resume }: Input
+  input: Input
 ): Effect.fn.Return<Source, UsageError | NotDone, FileSystem.FileSystem> {
-  if (Arguments.isStandard(from)) {
-    return resume ? yield* refuse("standard input has no beginning to go on from") : { kind: "input" }
-  }
+  const { format, from, nullText, rejected, resume } = input
   const files = yield* FileSystem.FileSystem
+  if (rejected !== undefined && !resume && !(yield* isAbsentOrEmpty(rejected))) {
+    return yield* refuse(`there is a file ${rejected} already: remove it, or give another one to --rejected`)
+  }
+  const isNullTextWrong = nullText !== undefined && formatOf(input) !== "csv"
+  const noNullText = refuse("--null-text is for CSV: in JSON, null is a word")
+  if (Arguments.isStandard(from)) {
+    if (resume) return yield* refuse("standard input has no beginning to go on from")
+    return isNullTextWrong ? yield* noNullText : { kind: "input" }
+  }
   const { size, type } = yield* Effect.mapError(files.stat(from), () => new NotDone({ message: cannotRead(from) }))
   if (type !== "File" && type !== "Directory") {
     return yield* refuse(`${from} cannot be read from any place of it, as a file can: pipe it into --from -`)
   }
-  if (rejected !== undefined && !resume && (yield* Effect.orElseSucceed(files.exists(rejected), () => false))) {
-    return yield* refuse(`there is a file ${rejected} already: remove it, or give another one to --rejected`)
+  if (rejected !== undefined && (yield* isSame(rejected, from))) {
+    return yield* refuse("--rejected is what is imported: give another file")
   }
-  if (type === "File") return { kind: "file", bytes: Number(size) }
+  if (type === "File") return isNullTextWrong ? yield* noNullText : { kind: "file", bytes: Number(size) }
   return format === undefined && nullText === undefined
     ? { kind: "directory" }
     : yield* refuse(
       "--format and --null-text are for a file or standard input: the manifest of a directory says its own"
     )
 })
+
+const isAbsentOrEmpty = (path: string): Effect.Effect<boolean, never, FileSystem.FileSystem> =>
+  FileSystem.FileSystem.use((files) => files.stat(path)).pipe(
+    Effect.map(({ size }) => Number(size) === 0),
+    Effect.orElseSucceed(() => true)
+  )
+
+/** By whatever links. */
+const isSame = (one: string, other: string): Effect.Effect<boolean, never, FileSystem.FileSystem> =>
+  FileSystem.FileSystem.use((files) => Effect.all([files.realPath(one), files.realPath(other)])).pipe(
+    Effect.map(([one, other]) => one === other),
+    Effect.orElseSucceed(() => false)
+  )
 
 const cannotRead = (path: string): string => `there is no file and no directory ${path} that can be read`
 
@@ -129,7 +149,7 @@ const importFrom = Effect.fnUntraced(function*(
   }
   const files = yield* FileSystem.FileSystem
   const { from, keep } = checkpoint
-  const bytes = files.stream(input.from)
+  const bytes = (offset: number) => files.stream(input.from, { offset })
   const result = yield* CqlImport.fromStream({ ...options, bytes, format, nullText, from, onCheckpoint: keep })
   yield* checkpoint.remove
   return result

@@ -87,7 +87,7 @@ const hintForTransfer = (error: TransferError): string | undefined => {
   }
 }
 
-const beginningAgain = "--overwrite removes it and begins again"
+const beginningAgain = "--overwrite begins again, and takes its place when done"
 
 const goingOn = "--on-failure continue leaves such rows out, and --rejected writes them to a file"
 

@@ -105,11 +105,12 @@ const plan = Effect.fnUntraced(function*(
   const count = options.ranges === undefined
     ? Math.max(fewestPerWorker * options.concurrency, share * rangesFor(total))
     : share * options.ranges
-  const weights = owned.map((range) => weightOf(partitioner, range, sizes, total))
-  const sum = weights.reduce((sum, weight) => sum + weight, 0)
-  const ranges = owned.flatMap((range, index) =>
-    Ring.split(partitioner, range, Math.ceil(count * weights[index]! / sum))
-  )
+  const weighed = owned.map((range) => ({ range, weight: weightOf(partitioner, range, sizes, total) }))
+  const sum = weighed.reduce((sum, { weight }) => sum + weight, 0)
+  const most = Math.max(fewestPerWorker * options.concurrency, share * total / bytesWorthAQuery)
+  // Who says how many there are to be knows how they are to be asked for.
+  const pieces = options.ranges === undefined && owned.length > most ? joined(weighed, sum / most) : weighed
+  const ranges = pieces.flatMap(({ range, weight }) => Ring.split(partitioner, range, Math.ceil(count * weight / sum)))
   return { partitioner, origin, wanted, ranges }
 })
 
@@ -137,6 +138,32 @@ const bytesPerRange = 16 * 1024 * 1024
 const mostRanges = 100_000
 
 const rangesFor = (bytes: number): number => Math.min(mostRanges, bytes / bytesPerRange)
+
+interface Weighed {
+  readonly range: Ring.Range
+  readonly weight: number
+}
+
+/**
+ * Neighbours become one range, up to such a weight: with many tokens a node, a small table would take more queries than it
+ * has rows. Nobody may own all of such a range, and whoever is asked asks the others.
+ */
+const joined = (pieces: ReadonlyArray<Weighed>, most: number): ReadonlyArray<Weighed> => {
+  const all: Array<Weighed> = []
+  for (const piece of pieces) {
+    const last = all.at(-1)
+    const isNext = last !== undefined && last.range.end !== undefined && last.range.end === piece.range.start
+    if (!isNext || last.weight + piece.weight > most) all.push(piece)
+    else {
+      const range = { start: last.range.start, end: piece.range.end }
+      all[all.length - 1] = { range, weight: last.weight + piece.weight }
+    }
+  }
+  return all
+}
+
+/** Below it, a range takes about as long as none at all. */
+const bytesWorthAQuery = 1024 * 1024
 
 /** Half by width, half by size: an estimate may be old, or none at all for a table that is new (drivers.md, 29). */
 const weightOf = (

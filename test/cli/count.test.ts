@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { cql, CqlStream, Session } from "../../src/index.ts"
 import * as Keyspace from "../support/keyspace.ts"
-import { cli } from "./support.ts"
+import { cli, start } from "./support.ts"
 
 const qualified = (table: string) => Effect.map(Session, ({ keyspace }) => `${keyspace}.${table}`)
 
@@ -40,6 +40,17 @@ it.layer(Keyspace.layer, { excludeTestServices: true, timeout: "60 seconds" })("
         env: { CASSANDRA_KEYSPACE: keyspace }
       })
       assert.deepStrictEqual([exitCode, stdout], [0, "10\n"])
+    }))
+
+  it.effect("ends as a shell expects where nobody reads what it prints", () =>
+    Effect.gen(function*() {
+      yield* cql`CREATE TABLE unread (k int PRIMARY KEY, v text)`
+      const child = yield* start(["count", yield* qualified("unread"), "--quiet"])
+      child.stdout!.destroy()
+      const exitCode = yield* Effect.callback<number | null>((resume) => {
+        child.once("exit", (code) => resume(Effect.succeed(code)))
+      })
+      assert.strictEqual(exitCode, 141)
     }))
 
   it.effect("says what a server warns of when it is asked to, and not among the rows", () =>

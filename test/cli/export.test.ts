@@ -5,6 +5,7 @@ import * as Fiber from "effect/Fiber"
 import * as FileSystem from "effect/FileSystem"
 import * as Stream from "effect/Stream"
 import type { ChildProcess } from "node:child_process"
+import { spawnSync } from "node:child_process"
 import { once } from "node:events"
 import { existsSync } from "node:fs"
 import { cql, CqlExport, CqlStream, Session } from "../../src/index.ts"
@@ -12,7 +13,7 @@ import * as Proxied from "../faults/support/proxied.ts"
 import * as Keyspace from "../support/keyspace.ts"
 import type { TcpProxy } from "../support/TcpProxy.ts"
 import { temporaryFolder } from "../testing/support.ts"
-import { cli, ended, start, untilFile } from "./support.ts"
+import { cli, command, ended, start, untilFile } from "./support.ts"
 
 const qualified = (table: string) => Effect.map(Session, ({ keyspace }) => `${keyspace}.${table}`)
 
@@ -161,6 +162,21 @@ it.layer(Keyspace.layer, { excludeTestServices: true, timeout: "60 seconds" })("
           assert.deepStrictEqual(yield* exported(`${folder}/out`), { rows: 5000, content: [...rowsOf(5000)] })
         }).pipe(Effect.provide(NodeServices.layer)), 120_000)
     }
+
+    it.effect.skipIf(!existsSync("/dev/full"))("by a full disk names it", () =>
+      Effect.gen(function*() {
+        const table = yield* filled("too_much", 10)
+        const { stderr, status } = yield* Effect.sync(() =>
+          spawnSync(
+            "sh",
+            ["-c", "exec \"$@\" > /dev/full", "sh", ...command, "export", table, "--to", "-", "--quiet"],
+            {
+              encoding: "utf8"
+            }
+          )
+        )
+        assert.deepStrictEqual([status, stderr], [1, "effect-cassandra: ENOSPC: no space left on device, write\n"])
+      }))
 
     it.effect("by a reader of standard output who has had enough ends quietly", () =>
       Effect.gen(function*() {

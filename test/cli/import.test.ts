@@ -165,6 +165,10 @@ lines'], {3, 1, 2}, {'m': [1, 2], '': []}, (1, null), {street: 'S', "No": null},
         const { args, count, files, folder } = yield* prepare("rejecting")
         const path = `${folder}/rejected.jsonl`
         yield* files.writeFileString(path, "of another day\n")
+        const refused = yield* cli([...args, "--rejected", path])
+        assert.deepStrictEqual([refused.exitCode, yield* files.readFileString(path)], [2, "of another day\n"])
+        assert.include(refused.stderr, path)
+        yield* files.remove(path)
         const { exitCode, stderr } = yield* cli([...args, "--rejected", path])
         assert.strictEqual(exitCode, 1)
         assert.match(stderr, /effect-cassandra: 2 rows were not written: see .*rejected\.jsonl\n$/)
@@ -172,6 +176,40 @@ lines'], {3, 1, 2}, {'m': [1, 2], '': []}, (1, null), {street: 'S', "No": null},
         assert.deepStrictEqual(rejected.map(({ line }) => line), [21, 31])
         assert.isTrue(rejected.every(({ error }) => typeof error === "string" && error.length > 0))
         assert.strictEqual(yield* count, 48n)
+      }).pipe(Effect.provide(NodeServices.layer)))
+
+    it.effect("is there once, when it is rejected again by an import that goes on", () =>
+      Effect.gen(function*() {
+        const { args, count, files, folder } = yield* prepare("rejecting_twice")
+        const path = `${folder}/rejected.jsonl`
+        const told = `${JSON.stringify({ line: 21, error: "told by one that was killed" })}\n`
+        yield* files.writeFileString(path, `${told}{"line":31,"err`)
+        const { exitCode, stderr } = yield* cli([...args, "--rejected", path, "--resume"])
+        assert.strictEqual(exitCode, 1, stderr)
+        const text = yield* files.readFileString(path)
+        assert.isTrue(text.startsWith(told), text)
+        const lines = text.split("\n").slice(0, -1).map((line) => JSON.parse(line).line)
+        assert.deepStrictEqual(lines, [21, 31])
+        assert.strictEqual(yield* count, 48n)
+        const wrong = `${folder}/other.jsonl`
+        yield* files.writeFileString(wrong, "{\"k\":1}\nno")
+        const refused = yield* cli([...args, "--rejected", wrong, "--resume"])
+        assert.strictEqual(refused.exitCode, 2, refused.stderr)
+        assert.match(refused.stderr, /no file of rejected rows/)
+        assert.strictEqual(yield* files.readFileString(wrong), "{\"k\":1}\nno")
+      }).pipe(Effect.provide(NodeServices.layer)))
+
+    it.effect("does not count as one that the cluster fails for now", () =>
+      Effect.gen(function*() {
+        const { args, count, files, folder } = yield* prepare("unavailable", [])
+        const path = `${folder}/rejected.jsonl`
+        // There is but one replica.
+        const { exitCode, stderr } = yield* cli([...args, "--consistency", "three", "--rejected", path])
+        assert.strictEqual(exitCode, 1)
+        assert.match(stderr, /line \d+: the row was not written/)
+        assert.notMatch(stderr, /imported|--rejected/)
+        assert.strictEqual(yield* files.readFileString(path), "")
+        assert.strictEqual(yield* count, 0n)
       }).pipe(Effect.provide(NodeServices.layer)))
 
     it.effect("keeps the row that the server has refused", () =>
@@ -190,6 +228,54 @@ lines'], {3, 1, 2}, {'m': [1, 2], '': []}, (1, null), {street: 'S', "No": null},
         assert.deepStrictEqual(yield* content("by_text"), ["{\"k\": \"a\", \"v\": 1}", "{\"k\": \"b\", \"v\": 4}"])
       }).pipe(Effect.provide(NodeServices.layer)))
   })
+
+  it.effect("refuses what is no file, its own source for what is rejected, and what a manifest says itself", () =>
+    Effect.gen(function*() {
+      const folder = yield* temporaryFolder
+      const files = yield* FileSystem.FileSystem
+      const path = `${folder}/rows.jsonl`
+      yield* files.writeFileString(path, "{\"k\":1}\n")
+      yield* files.symlink(path, `${folder}/link`)
+      const wrong: ReadonlyArray<readonly [args: ReadonlyArray<string>, says: RegExp]> = [
+        [["--from", "/dev/null"], /--from -/],
+        [["--from", path, "--rejected", path], /already/],
+        [["--from", path, "--rejected", `${folder}/link`, "--resume"], /what is imported/],
+        [["--from", path, "--null-text", "NULL"], /for CSV/],
+        [["--from", "-", "--null-text", "NULL"], /for CSV/],
+        [["--from", folder, "--null-text", "NULL"], /manifest/],
+        [["--from", path, "--null-text", "a,b"], /null-text/]
+      ]
+      for (const [args, says] of wrong) {
+        const { exitCode, stderr } = yield* cli(["import", "shop.users", ...args])
+        assert.strictEqual(exitCode, 2, stderr)
+        assert.match(stderr, says)
+      }
+      assert.strictEqual(yield* files.readFileString(path), "{\"k\":1}\n")
+    }).pipe(Effect.provide(NodeServices.layer)))
+
+  it.effect("keeps how far it is where it is told to, and then writes nothing beside its source", () =>
+    Effect.gen(function*() {
+      const folder = yield* temporaryFolder
+      const files = yield* FileSystem.FileSystem
+      yield* cql`CREATE TABLE beside (k int PRIMARY KEY)`
+      yield* files.makeDirectory(`${folder}/source`)
+      const path = `${folder}/source/rows.jsonl`
+      yield* files.writeFileString(path, numbered(30).map((k) => `${JSON.stringify({ k })}\n`).join("") + "no row\n")
+      const checkpoint = `${folder}/here`
+      const args = ["import", yield* qualified("beside"), "--from", path, "--checkpoint", checkpoint]
+      assert.strictEqual((yield* cli(args)).exitCode, 1)
+      assert.deepStrictEqual(yield* files.readDirectory(`${folder}/source`), ["rows.jsonl"])
+      const nowhere = yield* cli([...args.slice(0, -1), `${folder}/nowhere/here`])
+      assert.strictEqual(nowhere.exitCode, 2, nowhere.stderr)
+      assert.match(nowhere.stderr, /--checkpoint/)
+      assert.isTrue(yield* files.exists(checkpoint), "what was done is kept")
+      yield* files.writeFileString(path, numbered(31).map((k) => `${JSON.stringify({ k })}\n`).join(""))
+      const resumed = yield* cli([...args, "--resume"])
+      assert.strictEqual(resumed.exitCode, 0, resumed.stderr)
+      assert.match(resumed.stderr, /^1 rows? imported/m)
+      assert.strictEqual(yield* CqlStream.count({ table: "beside" }), 31n)
+      assert.isFalse(yield* files.exists(checkpoint))
+    }).pipe(Effect.provide(NodeServices.layer)))
 
   describe("that is broken off by Ctrl-C says how to go on, and with --resume writes all rows", () => {
     const rows = 30_000

@@ -11,6 +11,9 @@ import { fileURLToPath } from "node:url"
 
 const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url))
 
+/** The command line from source, as an argument of a shell would have it. */
+export const command: ReadonlyArray<string> = [process.execPath, "--conditions=effect-cassandra-source", main]
+
 export interface Ended {
   readonly exitCode: number | null
   readonly stdout: string
@@ -31,7 +34,7 @@ export const start = (
 ): Effect.Effect<ChildProcess, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => {
-      const child = spawn(process.execPath, ["--conditions=effect-cassandra-source", main, ...args], {
+      const child = spawn(command[0]!, [...command.slice(1), ...args], {
         cwd,
         env: { ...process.env, ...env }
       })

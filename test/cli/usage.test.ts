@@ -55,6 +55,11 @@ describe("effect-cassandra", () => {
     ["a consistency that there is none of", ["count", "a.b", "--consistency", "most"], /consistency/],
     ["an export to nowhere", ["export", "a.b"], /--to/],
     ["another format", ["export", "a.b", "--to", "x", "--format", "xml"], /jsonLines/],
+    [
+      "a word for null that CSV would cut",
+      ["export", "a.b", "--to", "x", "--null-text", "a,b"],
+      /without quotes, commas/
+    ],
     ["columns that are no names", ["export", "a.b", "--to", "x", "--columns", "a,,b"], /names of columns/],
     ["to resume and to overwrite", ["export", "a.b", "--to", "x", "--resume", "--overwrite"], /give one of them/],
     ["to resume what went to standard output", ["export", "a.b", "--to", "-", "--resume"], /for a directory/],

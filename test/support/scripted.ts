@@ -61,7 +61,10 @@ export const reasonOf =
       return error.reason as Extract<Reason, { readonly _tag: Tag }>
     })
 
-/** Runs `effect`, and waits until the session's client has told of a node. */
+/**
+ * Runs `effect`, and waits until the session's client has told of a node. Where the only node comes back, the driver makes
+ * it anew if the control connection is first to be there: then it is added, and never up.
+ */
 export const untilNode = (
   event: "hostUp" | "hostDown" | "hostAdd" | "hostRemove",
   { cluster }: Session["Service"],
@@ -70,6 +73,7 @@ export const untilNode = (
   cluster.use((client) => {
     const { promise, resolve } = Promise.withResolvers<void>()
     client.once(event, () => resolve())
+    if (event === "hostUp") client.once("hostAdd", () => resolve())
     return Effect.runPromise(effect).then(() => promise)
   })
 

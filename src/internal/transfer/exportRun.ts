@@ -13,7 +13,7 @@ import type { AnyDirectoryOptions, Failure, Plan } from "./exporting.ts"
 import { fail } from "./failure.ts"
 import type { Directory } from "./files.ts"
 import * as Files from "./files.ts"
-import { lock } from "./lock.ts"
+import { lock, mustHold } from "./lock.ts"
 import type { Checkpoint, Subject } from "./manifest.ts"
 import * as Manifests from "./manifest.ts"
 import { isPart, isPartial, partial, Parts } from "./parts.ts"
@@ -36,6 +36,7 @@ const exportAll = Effect.fnUntraced(function*(
 ): Effect.fn.Return<Manifest, Failure, any> {
   const startedAt = found?.startedAt ?? (yield* now)
   const parts = yield* Effect.scoped(fill(directory, options, plan, found, startedAt))
+  yield* mustHold(directory)
   yield* putInPlace(directory, parts)
   const rows = parts.reduce((sum, part) => sum + part.rows, 0)
   const manifest: Manifest = { ...plan.subject, rows, parts, startedAt, endedAt: yield* now }

@@ -229,6 +229,21 @@ describe("CSV", () => {
       ])
     }))
 
+  it.effect("passes over empty lines, and not over one that has the word for null, or quotes", () =>
+    Effect.gen(function*() {
+      const text = "\n\r\nid,name,tags\n\nNULL\n\"\"\n1,a,\n\"\""
+      for (const size of [1, 1000]) {
+        const found = yield* read(csv("NULL"), chunksOf(Buffer.from(text), size))
+        const problem = "it has 1 values, and there are 3 columns"
+        same(found.map(({ line, row }) => [line, row instanceof Unreadable ? row.problem : row]), [
+          [5, problem],
+          [6, problem],
+          [7, { id: 1, name: "a", tags: "" }],
+          [8, problem]
+        ])
+      }
+    }))
+
   it.effect("ends with the line of a quote that is wrong, and with nothing of what is in it", () =>
     Effect.gen(function*() {
       const broken: ReadonlyArray<readonly [text: string, line: number, problem: RegExp]> = [
