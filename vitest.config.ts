@@ -19,7 +19,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "server",
-          include: ["test/**/*.test.ts"],
+          include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
           exclude: usesNodes,
           maxWorkers: 2,
           sequence: { groupOrder: 0 }

@@ -36,9 +36,12 @@ import { classify } from "./internal/driver/classify.ts"
 import type { DriverClient, RawClient } from "./internal/driver/client.ts"
 import type { DriverConfig, TlsFiles, TlsVerify } from "./internal/driver/config.ts"
 import { problemOfDriverOptions, problemOfTls } from "./internal/driver/config.ts"
+import * as Driver from "./internal/driver/connect.ts"
 import * as Files from "./internal/driver/files.ts"
 import type { Host } from "./internal/driver/inside.ts"
 import * as Run from "./internal/run.ts"
+import type { Script } from "./internal/scripted.ts"
+import { needsServer } from "./internal/scripted.ts"
 import * as Settle from "./internal/settings.ts"
 import { Statements } from "./internal/statements.ts"
 
@@ -709,7 +712,7 @@ const makeCluster = Effect.fnUntraced(function*(
     table: (keyspace, table) =>
       Effect.map(
         Run.systemRows(core, ColumnRow, selectColumns, [keyspace, table]),
-        (rows) => describeTable(keyspace, table, rows)
+        (rows) => rows.length === 0 ? Option.none() : Option.some(describeTable(keyspace, table, rows))
       ),
     events: events.stream(),
     use: (f) =>
@@ -730,6 +733,41 @@ const makeCluster = Effect.fnUntraced(function*(
         if (keyspace === undefined || keyspace === config.keyspace) return Effect.succeed(main)
         return orRelease(RcMap.get(others, keyspace))
       })
+  })
+})
+
+/**
+ * Of a session without a server.
+ *
+ * @internal
+ */
+export const makeScripted = Effect.fnUntraced(function*(
+  script: Script,
+  keyspace: string | undefined
+): Effect.fn.Return<Cluster["Service"], CqlError, Scope.Scope> {
+  const config = yield* driverConfig({ contactPoints: ["127.0.0.1"], localDataCenter: "test", keyspace })
+  const notConnected = needsServer("the connection to a cluster")
+  const shared: SharedClient = {
+    client: yield* Driver.unconnected(config),
+    admission: new Admission(1, 0),
+    statements: new Statements(2048),
+    breaker: undefined,
+    counts: undefined,
+    notConnected,
+    isCloud: false,
+    script
+  }
+  return Cluster.of({
+    localDataCenter: "test",
+    nodes: Effect.succeed([]),
+    keyspaces: Effect.succeed([]),
+    tables: () => Effect.succeed([]),
+    // Rows can be written into any.
+    table: (keyspace, table) => Effect.succeed(Option.some(describeTable(keyspace, table, []))),
+    events: new ClusterEvents().stream(),
+    use: () => Effect.fail(notConnected),
+    shutdownTimeout: undefined,
+    share: () => Effect.succeed(shared)
   })
 })
 
@@ -787,17 +825,16 @@ const describeTable = (
   keyspace: string,
   name: string,
   rows: ReadonlyArray<typeof ColumnRow.Type>
-): Option.Option<Cluster.Table> => {
-  if (rows.length === 0) return Option.none()
+): Cluster.Table => {
   const ofKind = (kind: Cluster.Column["kind"]): ReadonlyArray<string> =>
     rows.filter((row) => row.kind === kind).toSorted((a, b) => a.position - b.position).map((row) => row.column_name)
-  return Option.some({
+  return {
     keyspace,
     name,
     columns: rows.map((row) => ({ name: row.column_name, type: row.type, kind: row.kind })),
     partitionKey: ofKind("partition_key"),
     clusteringKey: ofKind("clustering")
-  })
+  }
 }
 
 const optional = <A>(config: Config.Config<A>): Config.Config<A | undefined> => Config.withDefault(config, undefined)

@@ -12,10 +12,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import { Cluster } from "./Cluster.ts"
+import { Cluster, makeScripted } from "./Cluster.ts"
 import type { CqlError } from "./CqlError.ts"
 import * as Check from "./internal/check.ts"
 import { Core } from "./internal/core.ts"
+import type * as Scripted from "./internal/scripted.ts"
 import type { DefaultOptions } from "./internal/settings.ts"
 import * as Settle from "./internal/settings.ts"
 import type * as Statement from "./Statement.ts"
@@ -112,6 +113,64 @@ export class Session extends Context.Service<Session, {
     Layer.effect(Session, Effect.flatMap(Config.unwrap(config), Session.make))
 
   /**
+   * A layer of a session that needs no server: a function of yours answers what its statements ask, for tests of what
+   * uses them.
+   *
+   * **Details**
+   *
+   * The function is given each statement as it would be sent, and answers rows as the server has them: a uuid is a
+   * string, a timestamp a Date, a null `null`. They go through the statement's schema. It is asked once for each page; a
+   * batch is one request with several statements. An answer to a statement with a condition has a boolean `[applied]` in
+   * its first row, and beside it the row that was in the way. What it fails with, the statement fails with, and is not
+   * tried again; what takes longer than the statement's `timeout`, by the Clock, fails with `ClientTimeout`.
+   *
+   * **Gotchas**
+   *
+   * Nothing here knows CQL: whether a text is right and whether its values fit their columns, only a server can tell. What
+   * goes by the server's types or its nodes (`Statement.check`, `CqlStream.scan`, imports and exports without a schema)
+   * fails with `InvalidQuery`. See `CassandraServer` of `effect-cassandra/testing` for a real one.
+   *
+   * **Example** (A repository without a database)
+   *
+   * ```ts
+   * import { assert, it } from "@effect/vitest"
+   * import * as Effect from "effect/Effect"
+   * import * as Schema from "effect/Schema"
+   * import { cql, CqlType, Session } from "effect-cassandra"
+   *
+   * class User extends Schema.Class<User>("User")({ id: CqlType.Uuid, name: Schema.String }) {}
+   *
+   * const userNamed = (name: string) => cql(User)`SELECT id, name FROM users_by_name WHERE name = ${name}`.one
+   *
+   * it.effect("finds a user by name", () =>
+   *   Effect.gen(function*() {
+   *     const user = yield* userNamed("Ada")
+   *     assert.strictEqual(user.name, "Ada")
+   *   }).pipe(
+   *     Effect.provide(Session.layerTest(({ parameters: [name] }) =>
+   *       Effect.succeed([{ id: "00000000-0000-4000-8000-000000000000", name }])
+   *     ))
+   *   ))
+   * ```
+   *
+   * @category testing
+   * @since 0.1.0
+   */
+  static readonly layerTest = <R = never>(
+    answer: (request: Session.TestRequest) => Effect.Effect<ReadonlyArray<object>, CqlError, R>,
+    options: Session.FromOptions = {}
+  ): Layer.Layer<Session, CqlError, R> =>
+    Layer.effect(
+      Session,
+      Effect.contextWith((context: Context.Context<R>) =>
+        Check.all(checks(options)).pipe(
+          Effect.andThen(makeScripted((request) => Effect.provideContext(answer(request), context), options.keyspace)),
+          Effect.flatMap((cluster) => makeSession(cluster, options))
+        )
+      )
+    )
+
+  /**
    * The options that the environment gives.
    *
    * @category config
@@ -166,6 +225,22 @@ export declare namespace Session {
    * @since 0.1.0
    */
   export interface Options extends Cluster.Options, Defaults {}
+
+  /**
+   * A statement of a test's session, as it would be sent.
+   *
+   * @category testing
+   * @since 0.1.0
+   */
+  export interface TestStatement extends Scripted.TestStatement {}
+
+  /**
+   * What a test's session is asked: a statement, or a batch.
+   *
+   * @category testing
+   * @since 0.1.0
+   */
+  export interface TestRequest extends Scripted.TestRequest {}
 }
 
 /**

@@ -7,6 +7,7 @@ import * as Check from "./check.ts"
 import type { Breaker } from "./circuitBreaker.ts"
 import type { Counts } from "./counts.ts"
 import type { DriverClient } from "./driver/client.ts"
+import type { Script } from "./scripted.ts"
 import type { Profiles, Settings, StatementOptions } from "./settings.ts"
 import * as Settle from "./settings.ts"
 import type { Statements } from "./statements.ts"
@@ -24,6 +25,8 @@ export interface SharedClient {
   readonly notConnected: CqlError | undefined
   /** A service that refuses to write at a consistency of one node. */
   readonly isCloud: boolean
+  /** What answers in place of the cluster, in a test. */
+  readonly script?: Script | undefined
 }
 
 /** Options from the farthest to the nearest, which wins. */

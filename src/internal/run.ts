@@ -25,8 +25,9 @@ import { perform } from "./operation.ts"
 import * as PageStates from "./pageState.ts"
 import type { PageWanted, Query } from "./query.ts"
 import { PrepareOperation, QueryOperation } from "./query.ts"
+import * as Scripted from "./scripted.ts"
 import type { Settings } from "./settings.ts"
-import type { KnownStatement, Prepared, RowsPage } from "./statements.ts"
+import type { KnownStatement, Prepared, ReaderKind, RowsPage } from "./statements.ts"
 import { decodeRows } from "./statements.ts"
 import type { Described, Traced } from "./tracing.ts"
 import * as Tracing from "./tracing.ts"
@@ -57,8 +58,11 @@ const request = <A, E = never>(
   page: PageWanted,
   finish: Finish<A, E>
 ): Effect.Effect<A, Failure | E> => {
+  const { script } = core.shared
   const ask = (settings: Settings): Effect.Effect<A, Failure | E> =>
-    perform<A, E>((resume) => new QueryOperation(core, query, settings, page, finish, resume), settings)
+    script === undefined
+      ? perform<A, E>((resume) => new QueryOperation(core, query, settings, page, finish, resume), settings)
+      : Scripted.answer(core, script, Scripted.ofQuery(query), settings, page, finish)
   // The pages of one result are one call.
   if (page.goesOn === true) return ask(settings)
   const operation = (): string => core.shared.statements.get(query.text).summary.operation
@@ -371,12 +375,30 @@ const performBatch = <A>(
       core,
       () => tracedBatch(core, query, settings),
       settings,
-      (settings) => perform((resume) => new BatchOperation(core, query, settings, {}, finish, resume), settings)
+      (settings) => {
+        const { script } = core.shared
+        return script === undefined
+          ? perform((resume) => new BatchOperation(core, query, settings, {}, finish, resume), settings)
+          : Scripted.answer(core, script, Scripted.ofBatch(query), settings, { reader: readerOf(core, query) }, finish)
+      }
     )
   )
 
+const readerOf = (core: Core, { queries }: BatchQuery): ReaderKind =>
+  queries.some((item) => hasCondition(core, item)) ? "outcome" : "allRows"
+
 /** Prepares a statement anew and does not run it. */
 export const prepareOnly = (
+  core: Core,
+  query: Query,
+  settings: Settings,
+  where: "anywhere" | "everywhere"
+): Effect.Effect<Prepared, CqlError> =>
+  core.shared.script === undefined
+    ? prepareOnServer(core, query, settings, where)
+    : Effect.sync(() => Scripted.prepare(query))
+
+const prepareOnServer = (
   core: Core,
   query: Query,
   settings: Settings,

@@ -18,6 +18,7 @@ import { encodeQuery } from "./query.ts"
 import * as Ring from "./ring.ts"
 import type { DecodedPage } from "./run.ts"
 import * as Run from "./run.ts"
+import { needsServer } from "./scripted.ts"
 import type { Settings } from "./settings.ts"
 
 type Failure = CqlError | Schema.SchemaError
@@ -93,6 +94,7 @@ const plan = Effect.fnUntraced(function*(
   settings: Settings,
   options: Options
 ): Effect.fn.Return<Plan, CqlError> {
+  if (core.shared.script !== undefined) return yield* Effect.fail(needsServer("a scan"))
   const partitioner = yield* partitionerOf(core, settings)
   const origin = yield* originOf(core, queryOf(source, partitioner, Ring.whole), source, settings)
   const wanted = options.from === undefined ? [Ring.whole] : yield* left(options.from, origin, partitioner)

@@ -22,6 +22,7 @@ import { inspect } from "./inspect.ts"
 import { maskPasswords } from "./mask.ts"
 import type { Query } from "./query.ts"
 import * as Run from "./run.ts"
+import { needsServer } from "./scripted.ts"
 import type { Settings, StatementOptions } from "./settings.ts"
 import * as Template from "./template.ts"
 
@@ -201,10 +202,12 @@ export class StatementImpl extends StatementBase implements Template.Fragment {
       this.run(
         fiber,
         (core, query, settings) =>
-          Effect.flatMap(Run.prepareOnly(core, query, settings, "anywhere"), (prepared) => {
-            const report = inspect(query, this.request?.schema, prepared)
-            return "reason" in report ? Effect.fail(report) : Effect.succeed(report)
-          })
+          core.shared.script !== undefined
+            ? Effect.fail(needsServer("Statement.check", query.text))
+            : Effect.flatMap(Run.prepareOnly(core, query, settings, "anywhere"), (prepared) => {
+              const report = inspect(query, this.request?.schema, prepared)
+              return "reason" in report ? Effect.fail(report) : Effect.succeed(report)
+            })
       )
     )
   }

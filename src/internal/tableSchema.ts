@@ -13,6 +13,7 @@ import type { Column, ColumnType, ScalarName } from "./codec/ColumnType.ts"
 import { format } from "./codec/ColumnType.ts"
 import * as Names from "./cql/names.ts"
 import * as Run from "./run.ts"
+import { needsServer } from "./scripted.ts"
 
 /** A table, and the schema of its rows. */
 export interface TableSchema {
@@ -40,6 +41,7 @@ export const make = Effect.fnUntraced(function*(
   table: string,
   columns?: ReadonlyArray<string>
 ): Effect.fn.Return<TableSchema, CqlError> {
+  if (session.core.shared.script !== undefined) return yield* Effect.fail(needsServer("the schema of a table"))
   const described = yield* describe(session, table)
   const { keyspace, name } = described
   const text = `SELECT * FROM ${Names.quote(keyspace)}.${Names.quote(name)}`

@@ -15,9 +15,11 @@ import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
-import type { Cluster } from "../Cluster.ts"
+import { randomUUID } from "node:crypto"
+import { Cluster } from "../Cluster.ts"
 import type { CqlError } from "../CqlError.ts"
 import { Session } from "../Session.ts"
+import * as Statement from "../Statement.ts"
 import type { Attempt } from "./internal/attempt.ts"
 import * as Container from "./internal/container.ts"
 import { CassandraServerError } from "./internal/error.ts"
@@ -124,6 +126,49 @@ export class CassandraServer extends Context.Service<CassandraServer, {
       Effect.flatMap(
         CassandraServer,
         (server) => Session.make({ ...CassandraServer.toClusterOptions(server), ...options })
+      )
+    )
+
+  /**
+   * A session in a keyspace that nobody else uses, on the server of the context: made with the layer, and dropped with
+   * it. One for each test file keeps them out of each other's way.
+   *
+   * **Example** (Tests of one file)
+   *
+   * ```ts
+   * import { assert, it } from "@effect/vitest"
+   * import { cql } from "effect-cassandra"
+   * import { CassandraServer } from "effect-cassandra/testing"
+   * import * as Effect from "effect/Effect"
+   * import * as Layer from "effect/Layer"
+   *
+   * const KeyspaceLive = CassandraServer.layerKeyspace().pipe(Layer.provide(CassandraServer.layer()))
+   *
+   * it.layer(KeyspaceLive, { excludeTestServices: true, timeout: "3 minutes" })("users", (it) => {
+   *   it.effect("are found by name", () =>
+   *     Effect.gen(function*() {
+   *       yield* cql`CREATE TABLE users (name text PRIMARY KEY, visits int)`
+   *       yield* cql`INSERT INTO users ${cql.insert({ name: "Ada", visits: 1 })}`
+   *       assert.deepStrictEqual(yield* cql`SELECT * FROM users`, [{ name: "Ada", visits: 1 }])
+   *     }))
+   * })
+   * ```
+   *
+   * @category layers
+   * @since 0.1.0
+   */
+  static readonly layerKeyspace = (
+    options: Omit<Session.Options, "keyspace"> = {}
+  ): Layer.Layer<Session | Cluster, CqlError, CassandraServer> =>
+    Layer.effect(Session, makeKeyspace(options)).pipe(
+      Layer.provideMerge(
+        Layer.effect(
+          Cluster,
+          Effect.flatMap(
+            CassandraServer,
+            (server) => Cluster.make({ ...CassandraServer.toClusterOptions(server), ...options })
+          )
+        )
       )
     )
 
@@ -281,6 +326,23 @@ export declare namespace CassandraServer {
 }
 
 // internal
+
+const makeKeyspace = Effect.fnUntraced(function*(
+  options: Session.FromOptions
+): Effect.fn.Return<Session["Service"], CqlError, Cluster | Scope.Scope> {
+  const { cql } = yield* Session.makeFrom()
+  const keyspace = `test_${randomUUID().replaceAll("-", "")}`
+  const name = cql.ident(keyspace)
+  yield* Effect.acquireRelease(
+    cql`CREATE KEYSPACE ${name} WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}`,
+    // The server makes snapshots of its tables first.
+    () =>
+      Effect.orDie(
+        Statement.withOptions(cql`DROP KEYSPACE ${name}`, { timeout: "2 minutes", attemptTimeout: "1 minute" })
+      )
+  )
+  return yield* Session.makeFrom({ ...options, keyspace })
+})
 
 const attempts: Record<CassandraServer.Kind, Attempt> = {
   external: External.attempt,

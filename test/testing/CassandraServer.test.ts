@@ -15,7 +15,7 @@ import * as Net from "node:net"
 import { join } from "node:path"
 import * as Tls from "node:tls"
 import { fileURLToPath } from "node:url"
-import { cql } from "../../src/index.ts"
+import { Cluster, cql, Session } from "../../src/index.ts"
 import { CassandraServer } from "../../src/testing/index.ts"
 import * as JavaModule from "../../src/testing/internal/java.ts"
 import { isAlive, makeTether, pathWith, removal, script, temporaryFolder, withVariables } from "./support.ts"
@@ -93,6 +93,27 @@ describe("a server that runs already", () => {
       assert.strictEqual(certificate.reason, "InvalidConfiguration")
       assert.include(certificate.message, "/no/such/file")
     }))
+
+  it.effect("lends keyspaces: each in nobody's way, and gone with its layer", () =>
+    Effect.gen(function*() {
+      const inKeyspace = Effect.gen(function*() {
+        yield* cql`CREATE TABLE users (name text PRIMARY KEY)`
+        yield* cql`INSERT INTO users (name) VALUES ('Ada')`
+        assert.deepStrictEqual(yield* cql`SELECT name FROM users`, [{ name: "Ada" }])
+        const { keyspaces } = yield* Cluster
+        const { keyspace } = yield* Session
+        assert.isTrue((yield* keyspaces).some(({ name }) => name === keyspace))
+        return keyspace
+      })
+      // Layers are shared by what they are, so each of these is made anew.
+      const alone = Effect.suspend(() =>
+        Effect.provide(inKeyspace, CassandraServer.layerKeyspace({ applicationName: "test" }), { local: true })
+      )
+      const names = yield* Effect.all([alone, alone], { concurrency: 2 })
+      assert.notStrictEqual(names[0], names[1])
+      const left = yield* Effect.provide(Effect.flatMap(Cluster, ({ keyspaces }) => keyspaces), Cluster.layerConfig())
+      assert.isFalse(left.some(({ name }) => names.includes(name)))
+    }).pipe(Effect.provide(CassandraServer.layer(silent))))
 })
 
 describe("a machine where nothing serves", () => {

@@ -231,6 +231,18 @@ const withoutAbsent = (read: RowsReader<unknown>, encoded: SchemaAST.AST): RowsR
   }
 }
 
+/** Of plain rows that no server has declared the columns of. */
+export const decodePlain = (schema: Schema.Constraint): DecodeRows => {
+  const { construct, struct } = classShape(schema) ?? { struct: schema.ast, construct: undefined }
+  const prepare = leaveOut(SchemaAST.toEncoded(schema.ast))
+  const decode = decodeRows(struct, construct, [])
+  return (rows) =>
+    Effect.suspend(() => {
+      if (prepare !== undefined) rows.forEach(prepare)
+      return decode(rows)
+    })
+}
+
 type DecodeRow = (row: unknown) => Effect.Effect<any, SchemaIssue.Issue, any>
 
 /** A class is decoded as its struct, and made by its constructor apart: as one, it would not be compiled. */
