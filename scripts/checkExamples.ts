@@ -33,7 +33,11 @@ const examplesIn = (file: string): ReadonlyArray<Example> => {
 // Not part of the published package: its code is plain JavaScript there.
 const ambient = join(root, "src", "internal", "driver", "modules.d.ts")
 
-const sources = globSync(["README.md", "bench/README.md", "docs/**/*.md", "examples/**/*.md", "src/**/*.ts"], { cwd: root })
+// The reference is made of the doc comments.
+const sources = globSync(["README.md", "bench/README.md", "docs/**/*.md", "examples/**/*.md", "src/**/*.ts"], {
+  cwd: root,
+  exclude: ["docs/reference/**"]
+})
 const examples = sources.toSorted().flatMap((file) => examplesIn(join(root, file)))
 
 rmSync(folder, { recursive: true, force: true })

@@ -4,6 +4,7 @@
  * Most applications need only `Session.layer`, which makes a Cluster of its own. A Cluster by itself is for those that
  * use several keyspaces of one cluster.
  *
+ * @module Cluster
  * @since 0.1.0
  */
 import * as Config from "effect/Config"
@@ -148,6 +149,8 @@ export class Cluster extends Context.Service<Cluster, {
 }
 
 /**
+ * Options of a cluster, and what it tells of itself.
+ *
  * @since 0.1.0
  */
 export declare namespace Cluster {

@@ -22,6 +22,7 @@
  * Whether a statement may be tried again is not a property of its error: a write timeout of an idempotent statement may,
  * the same timeout of a counter update may not.
  *
+ * @module CqlError
  * @since 0.1.0
  */
 import type * as Cause from "effect/Cause"
@@ -659,10 +660,16 @@ export class CqlError
     return driverErrors.get(this)
   }
 
+  /**
+   * The problem, the statement with a mark where the server points, the attempts, and a hint.
+   *
+   * @since 0.1.0
+   */
   override toString(): string {
     return render(this)
   }
 
+  /** @internal */
   override [NodeInspectSymbol](): unknown {
     return render(this)
   }

@@ -35,7 +35,7 @@
  * }) {}
  * ```
  *
- * @stability unstable
+ * @module CqlType
  * @since 0.1.0
  */
 import * as BigDecimal from "effect/BigDecimal"

@@ -3,6 +3,7 @@
  *
  * Import it as `CqlExport`. `CqlImport` reads what this writes.
  *
+ * @module CqlExport
  * @since 0.1.0
  */
 import type * as Duration from "effect/Duration"

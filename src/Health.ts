@@ -1,6 +1,7 @@
 /**
  * Whether a cluster can be used: asked for, followed, or waited for.
  *
+ * @module Health
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
@@ -100,6 +101,8 @@ export class Health extends Context.Service<Health, {
 }
 
 /**
+ * The state of a cluster and of its nodes.
+ *
  * @since 0.1.0
  */
 export declare namespace Health {

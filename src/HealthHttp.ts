@@ -3,6 +3,7 @@
  *
  * Imported by its own name, `effect-cassandra/HealthHttp`, so that who serves no HTTP does not load it.
  *
+ * @module HealthHttp
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"

@@ -3,6 +3,7 @@
  *
  * Import it as `CqlImport`. It reads what `CqlExport` writes, and what others write in the same forms.
  *
+ * @module CqlImport
  * @since 0.1.0
  */
 import type * as Duration from "effect/Duration"

@@ -1,6 +1,7 @@
 /**
  * What a cluster counts and measures, for the exporters of `effect/observability`, or for who reads the registry.
  *
+ * @module CqlMetrics
  * @since 0.1.0
  */
 import type { Definition } from "./internal/metrics.ts"

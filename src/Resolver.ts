@@ -4,6 +4,7 @@
  * Import it as `CqlResolver`. Each key is a statement of its own, which goes to a replica of its partition; never an `IN`
  * over partitions, which one coordinator would have to collect from all nodes and answer or fail as a whole.
  *
+ * @module CqlResolver
  * @since 0.1.0
  */
 import type * as Cause from "effect/Cause"

@@ -30,6 +30,7 @@
  * with the timestamp of the first; all of them have the one deadline of the statement's `timeout`, and none is begun that
  * would have to wait beyond it.
  *
+ * @module CqlRetry
  * @since 0.1.0
  */
 import type * as Schedule from "effect/Schedule"

@@ -4,6 +4,7 @@
  * `Session.layer` with contact points is all that most applications need. A statement of the package's `cql` runs on
  * the session of the context; one of a session's own `cql` runs on that session.
  *
+ * @module Session
  * @since 0.1.0
  */
 import * as Config from "effect/Config"
@@ -182,6 +183,8 @@ export class Session extends Context.Service<Session, {
 }
 
 /**
+ * Options of a session.
+ *
  * @since 0.1.0
  */
 export declare namespace Session {

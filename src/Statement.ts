@@ -4,6 +4,7 @@
  * The `cql` template makes statements. A statement is an `Effect`: yield it for all its rows, or take `.one`, `.first`,
  * `.stream` or `.pages` of it. Interpolated values are always bound and never become part of the text.
  *
+ * @module Statement
  * @since 0.1.0
  */
 import type * as Cause from "effect/Cause"

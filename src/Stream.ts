@@ -3,6 +3,7 @@
  *
  * Import it as `CqlStream`. `statement.stream` and `statement.pages` are the same with default options.
  *
+ * @module CqlStream
  * @since 0.1.0
  */
 import * as Arr from "effect/Array"

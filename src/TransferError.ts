@@ -1,6 +1,7 @@
 /**
  * What can go wrong between a table and its files, as one tagged error beside `CqlError`.
  *
+ * @module TransferError
  * @since 0.1.0
  */
 import * as Data from "effect/Data"

@@ -39,6 +39,7 @@ export interface Failure {
  * @since 0.1.0
  */
 export interface Policy {
+  /** What becomes of a statement whose attempt has failed. */
   readonly decide: (failure: Failure) => Decision
   /** How long to wait before each further attempt, and how many there are; `"retryNow"` takes of it but the number. */
   readonly schedule: Schedule.Schedule<unknown, CqlError>

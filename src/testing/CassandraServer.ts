@@ -211,6 +211,8 @@ export class CassandraServer extends Context.Service<CassandraServer, {
 }
 
 /**
+ * Options of a server, and what it tells of itself.
+ *
  * @since 0.1.0
  */
 export declare namespace CassandraServer {
