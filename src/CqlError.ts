@@ -94,8 +94,8 @@ const ofReason = <Self>() =>
  * `written` tells whether the request had already been handed to the network. When it had not, the node has not seen the
  * statement, and another node may be asked whatever the statement does. When it had, the node may have executed it.
  *
- * A certificate that has expired is told here too. One that this client has no reason to trust is an
- * {@link InvalidConfig}, for no waiting mends it.
+ * Of a certificate that was refused, connecting tells: by {@link InvalidConfig} where only an option mends it, and by
+ * {@link NoHostAvailable} where another certificate does, as for one that has expired.
  *
  * @category errors
  * @since 0.1.0
@@ -238,7 +238,7 @@ export class ReadTimeout extends ofReason<ReadTimeout>()("ReadTimeout", {
  * **Details**
  *
  * `writeType` is the server's word for what was written: `SIMPLE`, `BATCH` (the batch log holds it: it will happen),
- * `UNLOGGED_BATCH`, `COUNTER`, `BATCH_LOG` (the log was not written: nothing happened), `VIEW` or `CDC`. Only an
+ * `UNLOGGED_BATCH`, `COUNTER`, `BATCH_LOG` (nobody knows whether the log holds it: it may happen), `VIEW` or `CDC`. Only an
  * idempotent statement may be tried again whatever the type.
  *
  * **Gotchas**

@@ -291,6 +291,7 @@ it.layer(Keyspace.layer, { excludeTestServices: true, timeout: "60 seconds" })("
       ["an Option", Option.some(1)],
       ["a Promise", Promise.resolve(1)],
       ["a function", () => 1],
+      ["a schema", Schema.Struct({ name: Schema.String })],
       ["a symbol", Symbol("x")],
       ["a Redacted", Redacted.make("x")]
     ]

@@ -244,6 +244,8 @@ export const hintOf = ({ reason, statement }: CqlError): string | undefined => {
       return reason.hint
     case "ConnectionError":
       return connectionHint(reason)
+    case "NoHostAvailable":
+      return noHostHint(reason)
     case "WriteTimeout":
       return writeHints[reason.writeType] ?? writeHints["SIMPLE"]
     case "ClientTimeout":
@@ -269,11 +271,21 @@ const syntaxHint = ({ line, message }: Extract<Reason, { readonly _tag: "CqlSynt
 
 const noLoginHint = "this server lets everybody in: roles and permissions need an `authenticator` in cassandra.yaml"
 
+const nameHint = "the name is not known to the name server: check contactPoints"
+
+const nothingListensHint = "nothing listens there: check the address, the port, and rpc_address"
+
+const noHostHint = ({ nodes }: Extract<Reason, { readonly _tag: "NoHostAvailable" }>): string | undefined => {
+  const areAll = (pattern: RegExp): boolean => nodes.length > 0 && nodes.every(({ error }) => pattern.test(error))
+  if (areAll(/ECONNREFUSED/)) return `is the cluster up? ${nothingListensHint}`
+  return areAll(/^has no address$/) ? nameHint : hints.NoHostAvailable
+}
+
 const connectionHint = (reason: Extract<Reason, { readonly _tag: "ConnectionError" }>): string | undefined => {
   // It says by itself what to do.
   if (reason.message.includes("tls.verify")) return undefined
-  if (/ENOTFOUND|EAI_AGAIN/.test(reason.message)) return "the name is not known to the name server: check contactPoints"
-  if (/ECONNREFUSED/.test(reason.message)) return "nothing listens there: check the address, the port, and rpc_address"
+  if (/ENOTFOUND|EAI_AGAIN/.test(reason.message)) return nameHint
+  if (/ECONNREFUSED/.test(reason.message)) return nothingListensHint
   return reason.written
     ? "the node may have executed the statement: only an idempotent one can be tried again"
     : "the statement was not sent: it can be tried on another node"

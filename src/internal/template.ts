@@ -9,6 +9,7 @@ import { NodeInspectSymbol } from "effect/Inspectable"
 import * as Option from "effect/Option"
 import { hasProperty } from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
 import type { CqlError, Reason } from "../CqlError.ts"
 import * as Errors from "../CqlError.ts"
 
@@ -213,6 +214,9 @@ export const refusal = (value: unknown, index: number, parameter = ""): Reason |
 
 export const mistakeOf = (value: unknown): readonly [found: string, hint: string] | undefined => {
   if (isScalar(value)) return undefined
+  if (Schema.isSchema(value)) {
+    return ["a schema", "rows are decoded by cql(schema)`...`, and values encoded by cql.insert(schema, row)"]
+  }
   if (typeof value === "function") return ["a function", "call it, and bind what it returns"]
   if (typeof value === "symbol") return ["a symbol", "bind a string"]
   if (isOrdinary(value)) return undefined

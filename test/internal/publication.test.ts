@@ -44,7 +44,11 @@ const node = (hostId: string, given: Partial<Node> = {}): Node => ({
   ...given
 })
 
-const clientOf = (nodes: Array<Node>, traffic = { sent: 0, received: 0 }): Published =>
+const clientOf = (
+  nodes: Array<Node>,
+  traffic = { sent: 0, received: 0 },
+  breaker?: { readonly isOpen: () => boolean }
+): Published =>
   ({
     client: {
       raw: { hosts: { values: () => nodes, get: (address: string) => nodes.find((node) => node.address === address) } },
@@ -53,6 +57,7 @@ const clientOf = (nodes: Array<Node>, traffic = { sent: 0, received: 0 }): Publi
     },
     admission: { inFlight: 1, limit: 10, queued: 2, maxQueued: 20 },
     statements: { prepared: 3 },
+    breaker,
     maxRequestsPerConnection: 100
   }) as unknown as Published
 
@@ -109,6 +114,18 @@ describe("the series of a cluster", () => {
       ["queueFull", 0],
       ["tooLate", 0]
     ])
+  })
+
+  it("count the open circuits, each once whatever clients it has", () => {
+    const { context, series } = makeRegistry()
+    const { publication } = publish(context, "orders")
+    const shared = { isOpen: () => true }
+    publication.attach(clientOf([], undefined, shared))
+    publication.attach(clientOf([], undefined, shared))
+    publication.attach(clientOf([], undefined, { isOpen: () => true }))
+    publication.attach(clientOf([], undefined, { isOpen: () => false }))
+    publication.attach(clientOf([]))
+    assert.deepStrictEqual(series("circuit_open").map(({ state }) => state.value), [2])
   })
 
   it("are sums over its clients, and a node of several is up where any holds it for up", () => {

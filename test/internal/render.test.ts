@@ -76,6 +76,17 @@ describe("an error", () => {
     )
   })
 
+  it("of no node tells what all of them have in common", () => {
+    const hintFor = (...found: ReadonlyArray<string>) => {
+      const nodes = found.map((error, index) => ({ node: `10.0.0.${index}:9042`, error }))
+      return rendered({ reason: new Errors.NoHostAvailable({ message: "no node can be asked", nodes }) })
+    }
+    assert.include(hintFor("connect ECONNREFUSED 10.0.0.0:9042"), "hint: is the cluster up? nothing listens there")
+    assert.include(hintFor("has no address", "has no address"), "hint: the name is not known to the name server")
+    assert.include(hintFor("connect ECONNREFUSED 10.0.0.0:9042", "silent"), "whether it asks for TLS")
+    assert.include(hintFor(), "whether it asks for TLS")
+  })
+
   it("of many attempts lists the first", () => {
     const attempt = { node: "a:1", outcome: "Overloaded", durationMillis: 1 }
     const printed = rendered({

@@ -133,6 +133,7 @@ describe("what is refused before anything is sent", () => {
     ["an Option", Option.some(secret)],
     ["a Promise", Promise.resolve(secret)],
     ["a function", () => secret],
+    ["a schema", Schema.Struct({ name: Schema.String })],
     ["a symbol", Symbol(secret)],
     ["a Redacted", Redacted.make(secret)]
   ]

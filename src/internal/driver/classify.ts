@@ -128,7 +128,7 @@ const timedOut = (failure: Failure, context: Context): Reason => {
 
 const authentication = (message: string): Reason =>
   new Errors.AuthenticationError({
-    message: message === "Authentication provider not set"
+    message: message === "Authentication provider not set" || message.includes("no authenticator found in the options")
       ? "the node asks for credentials, and none were given"
       : message
   })

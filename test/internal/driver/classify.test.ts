@@ -519,10 +519,17 @@ describe("everything else", () => {
   it("of the driver", () => {
     assert.strictEqual(classify(new errors.NotSupportedError("too old"))._tag, "UnsupportedDriver")
     assert.strictEqual(classify(new errors.DriverInternalError("a bug"))._tag, "UnknownError")
-    assert.strictEqual(
-      classify(new errors.AuthenticationError("Authentication provider not set")).message,
-      "the node asks for credentials, and none were given"
-    )
+    for (
+      const message of [
+        "Authentication provider not set",
+        "Host 10.0.0.1:9042 requires authentication, but no authenticator found in the options"
+      ]
+    ) {
+      assert.strictEqual(
+        classify(new errors.AuthenticationError(message)).message,
+        "the node asks for credentials, and none were given"
+      )
+    }
   })
 
   it("that is no error at all", () => {
