@@ -38,7 +38,9 @@ const { output } = await bundle.write({
   comments: { jsdoc: false },
   entryFileNames: "[name].js",
   chunkFileNames: "chunks/[name].js",
-  codeSplitting: { groups: [{ name: "library", test: /\/src\/(?!cli\/|testing\/|HealthHttp)/ }] }
+  codeSplitting: {
+    groups: [{ name: "library", test: /\/src\/(?!cli\/|testing\/|HealthHttp|internal\/transfer\/csv)/ }]
+  }
 })
 
 const finder = output.find((chunk) =>

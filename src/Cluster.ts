@@ -664,7 +664,7 @@ const share = (
     const { maxRequestsPerConnection } = config
     const connected = metrics === undefined
       ? yield* connect(() => undefined)
-      : yield* metrics.measured(connect, { admission, statements, maxRequestsPerConnection })
+      : yield* metrics.measured(connect, { admission, statements, breaker, maxRequestsPerConnection })
     const isCloud = config.secureConnectBundle !== undefined
     return Object.assign(connected, { admission, statements, breaker, counts: metrics?.counts, isCloud })
   })

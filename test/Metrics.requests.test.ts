@@ -186,7 +186,10 @@ describe("a request that is refused is one that failed, and no attempt:", () => 
         retry: CqlRetry.none
       })
       servers.on(/SELECT/, Reply.overloaded("busy"))
-      yield* Effect.repeat(Effect.flip(cql`SELECT n`), { times: 1 })
+      yield* Effect.flip(cql`SELECT n`)
+      assert.strictEqual(read("circuit_open"), 0)
+      yield* Effect.flip(cql`SELECT n`)
+      assert.strictEqual(read("circuit_open"), 1)
       const failed = { "errors_total Overloaded": 2 }
       assert.deepStrictEqual(counted(), {
         ...failed,

@@ -16,7 +16,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { EventEmitter } from "node:events"
 import { vi } from "vitest"
-import { Cluster, CqlMetrics, Session, Statement } from "../src/index.ts"
+import { Cluster, CqlMetrics, CqlRetry, Session, Statement } from "../src/index.ts"
 import type { RawClient } from "../src/internal/driver/client.ts"
 import type { MetricId } from "../src/internal/metrics.ts"
 import { definitions } from "../src/internal/metrics.ts"
@@ -24,7 +24,7 @@ import type { Published } from "../src/internal/publication.ts"
 import { publish } from "../src/internal/publication.ts"
 import type * as Protocol from "./support/protocol.ts"
 import * as Reply from "./support/Reply.ts"
-import { connect, hold, openOn, optionsFor, reasonOf, untilNode } from "./support/scripted.ts"
+import { connect, hold, openOn, optionsFor, preparesUsers, reasonOf, untilNode } from "./support/scripted.ts"
 import * as ScriptedServer from "./support/ScriptedServer.ts"
 
 const { batch, withOptions } = Statement
@@ -230,10 +230,20 @@ const misreading = Effect.gen(function*() {
 })
 
 const warning = Effect.gen(function*() {
-  const { cql, moved, servers } = yield* opened()
+  const { cql, moved, read, servers, session } = yield* opened()
   servers.on("SELECT n", Reply.warnings(row(1), ["large", "old"]))
   const changes = yield* Effect.provideService(moved(cql`SELECT n`), References.MinimumLogLevel, "None")
   assert.deepStrictEqual(changes, { ...answered("SELECT"), serverWarnings: 2 })
+  // A batch over many partitions is warned of here, where no server says so.
+  servers.on(() => true, Reply.void, ["batch"])
+  preparesUsers(servers)
+  const inserts = Array.from({ length: 11 }, (_, id) => cql`INSERT ${`user ${id}`}`)
+  const { warnings } = yield* batch(inserts, { type: "unlogged" }).result.pipe(
+    Effect.provideService(Session, session),
+    Effect.provideService(References.MinimumLogLevel, "None")
+  )
+  assert.lengthOf(warnings, 1)
+  assert.strictEqual(read("serverWarnings"), 2)
 })
 
 const streaming = Effect.gen(function*() {
@@ -271,6 +281,16 @@ const waiting = Effect.gen(function*() {
   assert.strictEqual(read("inFlight"), 0)
   assert.strictEqual(read("queued"), 0)
   assert.strictEqual(read("admissionDelay"), 1)
+})
+
+const breaking = Effect.gen(function*() {
+  const circuitBreaker = { failureRate: 1, size: 1, openDuration: "1 millis" } as const
+  const { cql, moved, read, servers } = yield* opened(1, { circuitBreaker, retry: CqlRetry.none })
+  servers.on("SELECT 1", ({ attempt }) => attempt === 1 ? Reply.overloaded("busy") : row(1))
+  assert.deepStrictEqual(yield* moved(cql`SELECT 1`), { ...failed("SELECT", "Overloaded"), circuitOpen: 1 })
+  // Once its time is over, one is let through to try.
+  yield* Effect.retry(cql`SELECT 1`, Schedule.spaced("1 millis"))
+  assert.strictEqual(read("circuitOpen"), 0)
 })
 
 const preparing = Effect.gen(function*() {
@@ -396,6 +416,7 @@ const cases: Readonly<Record<MetricId, Effect.Effect<void, unknown, Scope.Scope>
   queueLimit: waiting,
   admissionDelay: waiting,
   admissionRefusals: waiting,
+  circuitOpen: breaking,
   preparedStatements: preparing,
   prepares: preparing,
   nodes: goingDown,
@@ -442,6 +463,18 @@ describe("the outcome of a request", () => {
         "nodeAttempts node0": 1
       })
       assert.doesNotHaveAnyKeys(changes, ["requestDuration SELECT ok", "requestDuration SELECT error"])
+    }))
+
+  it.live("is an error, where a decision of a retry policy throws", () =>
+    Effect.gen(function*() {
+      const retry = CqlRetry.make({
+        decide: () => {
+          throw new Error("no decision")
+        }
+      })
+      const { cql, moved, servers } = yield* opened(1, { retry })
+      servers.on("SELECT n", Reply.overloaded("busy"))
+      assert.deepStrictEqual(yield* moved(cql`SELECT n`), failed("SELECT", "Overloaded"))
     }))
 
   it.live("is counted once, however many attempts it took", () =>

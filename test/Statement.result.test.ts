@@ -242,7 +242,7 @@ describe("warnings (scripted)", () => {
       assert.deepStrictEqual(lines, [{
         level: "Warn",
         message: "the password is weak",
-        statement: "CREATE ROLE ada WITH PASSWORD = ‹value› AND LOGIN = true"
+        statement: "CREATE ROLE ada WITH PASSWORD = ? AND LOGIN = true"
       }])
     }))
 

@@ -121,3 +121,18 @@ describe("a statement that is slow", () => {
       assert.deepStrictEqual(yield* cql`SELECT 1`.pipe(Effect.provide(Logger.layer([broken]))), [{ n: 1 }])
     }))
 })
+
+describe("a warning of the server", () => {
+  it.live("is logged without the literals of a text that binds nothing", () =>
+    Effect.gen(function*() {
+      const { entries, keep } = logged()
+      const { cql, servers } = yield* opened()
+      servers.on(/^SELECT/, Reply.warnings(row, ["many tombstones for: SELECT n FROM users WHERE id = 'a secret'"]))
+      yield* keep(cql`SELECT n FROM users WHERE id = 'a secret'`)
+      assert.deepStrictEqual(entries, [{
+        logLevel: "Warn",
+        message: ["many tombstones for: SELECT n FROM users WHERE id = '‹value›'"],
+        statement: "SELECT n FROM users WHERE id = ?"
+      }])
+    }))
+})

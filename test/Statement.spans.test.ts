@@ -3,6 +3,7 @@
  * is not made, where nobody listens. On scripted servers but for what only a real one tells: its own traces.
  */
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -148,6 +149,42 @@ describe("the span of a statement", () => {
       assert.notInclude(JSON.stringify(spans.map((span) => [attributesOf(span), eventsOf(span)])), "secret")
     }))
 
+  it.live("has no literal of such a text in the error either, though the server quotes it", () =>
+    Effect.gen(function*() {
+      const { record, spans } = recording()
+      const { cql, servers } = yield* opened(1, { spans: "attempts" })
+      servers.on(() => true, Reply.invalid("Invalid STRING constant (it's secret) or 4711 for \"id\""), [
+        "query",
+        "batch"
+      ])
+      const unbound = cql`DELETE FROM users WHERE id = 'it''s secret' AND n = 4711`
+      yield* Effect.flip(record(unbound))
+      yield* Effect.flip(record(Statement.batch([cql`INSERT INTO users (id) VALUES (${"a"})`, unbound])))
+      assert.lengthOf(spans, 4)
+      for (const span of spans) {
+        const exit = exitOf(span)
+        assert(exit._tag === "Failure")
+        const [{ message, name, stack }] = Cause.prettyErrors(exit.cause) as [Error]
+        assert.match(name, /^(CqlError|InvalidQuery)$/)
+        assert.strictEqual(message, "Invalid STRING constant (‹value›) or ‹value› for \"id\"")
+        assert.notMatch(String(stack), /secret|4711/)
+      }
+    }))
+
+  it.live("keeps the numbers of a failure that quotes nothing, whatever a text spells out", () =>
+    Effect.gen(function*() {
+      const { record, spans } = recording()
+      const { cql, servers } = yield* opened()
+      servers.on("SELECT n FROM users LIMIT 1", Reply.readTimeout({ consistency: "ONE", received: 0, blockFor: 1 }))
+      const error = yield* Effect.flip(
+        record(cql`SELECT n FROM users LIMIT 1`.pipe(withOptions({ idempotent: false })))
+      )
+      const exit = exitOf(spans[0]!)
+      assert(exit._tag === "Failure")
+      assert.match(error.message, /\b1\b/)
+      assert.strictEqual(Cause.prettyErrors(exit.cause)[0]!.message, error.message)
+    }))
+
   it.live("tells of each attempt that failed, and of the one that did not", () =>
     Effect.gen(function*() {
       const { record, spans } = recording()
@@ -269,8 +306,10 @@ describe("further spans", () => {
       const { cql, servers } = yield* opened()
       servers.on(() => true, Reply.void, ["batch"])
       const insert = (id: string) => cql`INSERT INTO users (id) VALUES (${id})`
+      const inserted = "INSERT INTO users (id) VALUES (?)"
       yield* record(Statement.batch([insert("a"), insert("b")]))
       yield* record(Statement.batch([insert("a"), cql`DELETE FROM users WHERE id = ${"b"}`]))
+      yield* record(Statement.batch([insert("a")]))
       assert.deepStrictEqual(
         spans.map((span) => {
           const attributes = attributesOf(span)
@@ -278,12 +317,15 @@ describe("further spans", () => {
             span.name,
             attributes["db.operation.name"],
             attributes["db.collection.name"],
-            attributes["db.operation.batch.size"]
+            attributes["db.operation.batch.size"],
+            attributes["db.query.text"]
           ]
         }),
         [
-          ["BATCH INSERT users", "BATCH INSERT", "users", 2],
-          ["BATCH", "BATCH", "users", 2]
+          ["BATCH INSERT users", "BATCH INSERT", "users", 2, inserted],
+          ["BATCH", "BATCH", "users", 2, `BEGIN BATCH\n  ${inserted};\n  DELETE FROM users WHERE id = ?;\nAPPLY BATCH`],
+          // By the conventions a size is never 1.
+          ["BATCH INSERT users", "BATCH INSERT", "users", undefined, inserted]
         ]
       )
     }))
@@ -399,6 +441,93 @@ describe("a tracer that throws", () => {
   }
 })
 
+/** Its end comes when the server's trace has been read. */
+const awaitingEnd = Effect.gen(function*() {
+  const ended = yield* Deferred.make<void>()
+  const spans: Array<Tracer.NativeSpan> = []
+  const tracer = Tracer.make({
+    span: (options) => {
+      const span = new Tracer.NativeSpan(options)
+      const end = span.end.bind(span)
+      span.end = (time, exit) => {
+        end(time, exit)
+        Deferred.doneUnsafe(ended, Effect.void)
+      }
+      spans.push(span)
+      return span
+    }
+  })
+  return { awaitEnd: Deferred.await(ended), spans, tracer }
+})
+
+type Cells = Parameters<typeof Reply.rows>[0]["rows"]
+
+/** The tables of a server's own traces. */
+const answerTraces = (servers: ScriptedServer.Scripts, sessions: Cells, events: Cells): void => {
+  const answer = (
+    table: RegExp,
+    columns: ReadonlyArray<{ readonly name: string; readonly type: string }>,
+    rows: Cells
+  ) => {
+    servers.prepared(table, { params: [{ name: "session_id", type: "uuid" }], columns })
+    servers.on(table, Reply.rows({ columns, rows }))
+  }
+  const text = (name: string) => ({ name, type: "text" })
+  const inet = (name: string) => ({ name, type: "inet" })
+  const int = (name: string) => ({ name, type: "int" })
+  const startedAt = { name: "started_at", type: "timestamp" }
+  answer(/system_traces\.sessions/, [text("request"), inet("coordinator"), startedAt, int("duration")], sessions)
+  answer(/system_traces\.events/, [text("activity"), inet("source"), text("thread"), int("source_elapsed")], events)
+}
+
+describe("a span that waits for the server's trace", () => {
+  const steps: ReadonlyArray<readonly [activity: string, shown: string]> = [
+    [
+      "Digest mismatch: Mismatch for key DecoratedKey(-17, 736563726574) (a1 vs b2)",
+      "Digest mismatch: Mismatch for key"
+    ],
+    ["Executing seq scan across 1 sstables for (secret, max(-1)]", "Executing seq scan across 1 sstables"],
+    [
+      "Accepting proposal Commit(1a-2b, [shop.users] key=secret columns=[[] | [n]]\n    Row: n=secret",
+      "Accepting proposal Commit(1a-2b, [shop.users]"
+    ],
+    ["Executing single-partition query on users", "Executing single-partition query on users"],
+    ["Key cache hit for sstable 428, size = 0", "Key cache hit for sstable 428, size = 0"]
+  ]
+
+  it.live("shows of a step neither the keys nor the rows that servers print into it", () =>
+    Effect.gen(function*() {
+      const { awaitEnd, spans, tracer } = yield* awaitingEnd
+      const { cql, servers } = yield* opened()
+      servers.on("SELECT 1", Reply.traced(rows(1), Buffer.alloc(16)))
+      answerTraces(
+        servers,
+        [["SELECT", "10.0.0.1", new Date(0), 7]],
+        steps.map(([activity], index) => [activity, "10.0.0.1", "a", index])
+      )
+      yield* cql`SELECT 1`.pipe(withOptions({ tracing: true }), Effect.withTracer(tracer))
+      yield* awaitEnd
+      assert.deepStrictEqual(
+        eventNames(spans[0]!).filter((name) => !name.startsWith("cassandra.")),
+        steps.map(([, shown]) => shown)
+      )
+    }))
+
+  it.live("ends before its session has closed: what exports it may close next", () =>
+    Effect.gen(function*() {
+      const { record, spans } = recording()
+      yield* Effect.scoped(Effect.gen(function*() {
+        const { cql, servers } = yield* opened()
+        servers.on("SELECT 1", Reply.traced(rows(1), Buffer.alloc(16)))
+        answerTraces(servers, [], [])
+        yield* record(cql`SELECT 1`.pipe(withOptions({ tracing: true })))
+        yield* servers.nodes[0]!.awaitRequest(/system_traces/, 1, ["execute"])
+        assert.strictEqual(spans[0]!.status._tag, "Started")
+      }))
+      assert.strictEqual(endOf(spans[0]!), "ok")
+    }))
+})
+
 describe("exported", () => {
   it.live("to a receiver of OTLP, with the trace of the caller", () =>
     Effect.gen(function*() {
@@ -453,24 +582,11 @@ describe("exported", () => {
 it.layer(Keyspace.layer, { excludeTestServices: true, timeout: "60 seconds" })("a server's own trace", (it) => {
   it.effect("is in the span, as events at their times, and holds nobody up", () =>
     Effect.gen(function*() {
-      const ended = yield* Deferred.make<void>()
-      const spans: Array<Tracer.NativeSpan> = []
-      const tracer = Tracer.make({
-        span: (options) => {
-          const span = new Tracer.NativeSpan(options)
-          const end = span.end.bind(span)
-          span.end = (time, exit) => {
-            end(time, exit)
-            Deferred.doneUnsafe(ended, Effect.void)
-          }
-          spans.push(span)
-          return span
-        }
-      })
+      const { awaitEnd, spans, tracer } = yield* awaitingEnd
       const before = yield* Clock.currentTimeNanos
       yield* cql`SELECT key FROM system.local`.pipe(withOptions({ tracing: true }), Effect.withTracer(tracer))
       const after = yield* Clock.currentTimeNanos
-      yield* Deferred.await(ended)
+      yield* awaitEnd
       assert.lengthOf(spans, 1, "the look-up of the trace has none")
       const { events, status } = spans[0]!
       assert(status._tag === "Ended" && status.endTime <= after, "it ended when the statement did")
@@ -480,5 +596,32 @@ it.layer(Keyspace.layer, { excludeTestServices: true, timeout: "60 seconds" })("
       // The server's clock is this machine's; its times are in milliseconds.
       assert(steps.every(([, time]) => time >= before - 1_000_000n && time <= after + 1_000_000_000n))
       assert(steps.every(([, , attributes]) => typeof attributes["cassandra.trace.source"] === "string"))
+    }))
+
+  it.effect("is in the span without the text that the server repeats, which spells out values", () =>
+    Effect.gen(function*() {
+      const { awaitEnd, spans, tracer } = yield* awaitingEnd
+      yield* cql`SELECT key FROM system.local WHERE key = 'secret'`.pipe(
+        withOptions({ tracing: true }),
+        Effect.withTracer(tracer)
+      )
+      yield* awaitEnd
+      assert.include(eventNames(spans[0]!), "Parsing")
+      assert.notInclude(JSON.stringify(eventsOf(spans[0]!)), "secret")
+    }))
+
+  it.effect("has neither the keys nor the rows of a condition, which the server prints into it", () =>
+    Effect.gen(function*() {
+      yield* cql`CREATE TABLE conditions (id text PRIMARY KEY, n text)`
+      const traced = withOptions({ tracing: true })
+      const insert = cql`INSERT INTO conditions (id, n) VALUES (${"a secret"}, ${"a secret"}) IF NOT EXISTS`.pipe(
+        traced
+      )
+      for (const printed of ["Accepting proposal", "CAS precondition does not match current values"]) {
+        const { trace } = yield* insert.result
+        const activities = (yield* trace).events.map(({ activity }) => activity)
+        assert(activities.some((activity) => activity.startsWith(printed)))
+        assert.notInclude(activities.join("\n"), "secret")
+      }
     }))
 })

@@ -5,6 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as CircuitBreaker from "effect/persistence/CircuitBreaker"
 import type * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
@@ -20,6 +21,8 @@ export interface Options {
 /** Runs what the statement of this text does, or refuses it. */
 export interface Breaker {
   <A, E>(statement: string, self: Effect.Effect<A, E>): Effect.Effect<A, E | Errors.CqlError>
+  /** Also where its time is over, and nobody has tried yet. */
+  readonly isOpen: () => boolean
 }
 
 /** There is one circuit: what is kept from a cluster that fails is kept from all of it. */
@@ -33,11 +36,15 @@ export const make = Effect.fnUntraced(function*(
     CircuitBreaker.make({ tripPolicy: CircuitBreaker.rate({ threshold: failureRate, size }), openDuration }),
     store
   )
-  return (statement, self) =>
+  const guard = <A, E>(statement: string, self: Effect.Effect<A, E>): Effect.Effect<A, E | Errors.CqlError> =>
     Effect.mapError(
       breaker.execute(self, { key, classify }),
       (error) => error instanceof CircuitBreaker.CircuitBreakerError ? refusal(error, statement) : error
     )
+  const state = Effect.runSyncExitWith(yield* Effect.context<never>())
+  return Object.assign(guard, {
+    isOpen: () => Exit.getSuccess(state(breaker.state(key))).pipe(Option.exists(({ _tag }) => _tag !== "Closed"))
+  })
 })
 
 const refusal = ({ reason }: CircuitBreaker.CircuitBreakerError, statement: string): Errors.CqlError =>

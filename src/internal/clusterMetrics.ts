@@ -102,7 +102,7 @@ const observerOf = (publication: Publication): Partial<Observer> => ({
     receivedBytes.add(received)
     sentBytes.add(sent)
   },
-  nodeAdded: () => publication.nodesChanged(),
-  nodeRemoved: () => publication.nodesChanged(),
-  nodesMoved: () => publication.nodesChanged()
+  nodeAdded: () => publication.nodeChanged(),
+  nodeRemoved: () => publication.nodeChanged(),
+  nodesMoved: () => publication.nodeChanged()
 })

@@ -117,6 +117,13 @@ export const definitions = {
     ["why"],
     "Requests refused: queueFull, or tooLate where the answer would not have come in time"
   ),
+  circuitOpen: define(
+    "circuit_open",
+    "gauge",
+    "{circuit}",
+    [],
+    "Circuit breakers that refuse requests, or have let one through to try; 0 where all are closed, or there is none"
+  ),
   // --- preparing
   preparedStatements: define("prepared_statements", "gauge", "{statement}", [], "Texts that are kept prepared"),
   prepares: define("prepares_total", "counter", "{request}", [], "PREPARE requests sent"),

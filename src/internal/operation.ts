@@ -476,7 +476,7 @@ export abstract class Operation<A, E = never> {
     this.attemptEnded(host)
     this.settings.span?.received(value?.rows.length, flags.traceId?.toString())
     const warnings = this.warningsOf(flags) ?? noWarnings
-    if (warnings.length > 0) this.shared.counts?.warnings.add(warnings.length)
+    if (flags.warnings !== undefined) this.shared.counts?.warnings.add(flags.warnings.length)
     const finished = this.finish({
       page: value,
       flags,
@@ -492,7 +492,7 @@ export abstract class Operation<A, E = never> {
     const masked = warnings.map((warning) =>
       flags.warnings?.includes(warning) === true ? maskValues(warning, this.values) : warning
     )
-    const logged = logWarnings(this.shared, this.text, masked, schemaInAgreement)
+    const logged = logWarnings(this.shared, this.text, this.spellsOut(), masked, schemaInAgreement)
     this.settle(Effect.andThen(isSlow ? Effect.andThen(logged, this.logSlow(host, value)) : logged, finished))
   }
 
@@ -593,11 +593,13 @@ export abstract class Operation<A, E = never> {
     const { failed, interrupted, succeeded } = this.countsOf(counts)
     const seconds = (performance.now() - this.begun) / 1000
     if (Exit.isSuccess(exit)) return succeeded.record(seconds)
-    const error = Cause.findErrorOption(exit.cause)
-    if (Option.isNone(error)) return interrupted.record(seconds)
-    if (!Errors.isCqlError(error.value)) return succeeded.record(seconds)
-    const { reason } = error.value
+    if (Cause.hasInterruptsOnly(exit.cause)) return interrupted.record(seconds)
+    const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
+    if (error !== undefined && !Errors.isCqlError(error)) return succeeded.record(seconds)
     failed.record(seconds)
+    // A defect, as of a retry policy that throws, has come of what failed before.
+    const reason = error?.reason ?? this.failure
+    if (reason === undefined) return
     counts.error(reason._tag).add()
     if (reason._tag === "ClientTimeout") counts.timeout(reason.phase).add()
   }

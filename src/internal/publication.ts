@@ -7,6 +7,7 @@
 import * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
 import type { Admission } from "./admission.ts"
+import type { Breaker } from "./circuitBreaker.ts"
 import type { Distribution, Labels, NodeCounts } from "./counts.ts"
 import { Counter, Counts, hostIdOf, otherNodes } from "./counts.ts"
 import type { DriverClient } from "./driver/client.ts"
@@ -20,6 +21,8 @@ export interface Published {
   readonly client: DriverClient
   readonly admission: Admission
   readonly statements: Statements
+  /** One for all clients of a cluster. */
+  readonly breaker: Breaker | undefined
   /** What one connection to a node takes at a time. */
   readonly maxRequestsPerConnection: number
 }
@@ -44,6 +47,7 @@ export class Publication {
   private readonly described = new Map<string, { readonly key: string; readonly info: Metric.Registration }>()
   private users = 0
   private isOver = false
+  private isBehind = false
 
   constructor(context: Context.Context<never>, name: string) {
     this.context = context
@@ -77,7 +81,16 @@ export class Publication {
     this.nodesChanged()
   }
 
-  /** A node came, went, or is not what it was. */
+  /** A node came, went, or is not what it was. After an outage that are all of them: they are looked at once. */
+  nodeChanged(): void {
+    if (this.isBehind) return
+    this.isBehind = true
+    setImmediate(() => {
+      this.isBehind = false
+      this.nodesChanged()
+    })
+  }
+
   nodesChanged(): void {
     if (this.isOver) return
     const hosts = [...this.clients].flatMap((published) =>
@@ -144,8 +157,14 @@ export class Publication {
     this.addGauge("queued", {}, sum(({ admission }) => admission.queued))
     this.addGauge("queueLimit", {}, sum(({ admission }) => admission.maxQueued))
     this.addGauge("preparedStatements", {}, sum(({ statements }) => statements.prepared))
+    this.addGauge("circuitOpen", {}, () => this.countOpenCircuits())
     this.addGauge("nodes", { state: "up" }, () => this.countNodes(true))
     this.addGauge("nodes", { state: "down" }, () => this.countNodes(false))
+  }
+
+  private countOpenCircuits(): number {
+    const breakers = new Set([...this.clients].map(({ breaker }) => breaker))
+    return [...breakers].filter((breaker) => breaker?.isOpen() === true).length
   }
 
   /** Of each client those that it may ask; together each once, up where any client holds it for up. */

@@ -31,7 +31,6 @@ import type { KnownStatement, Prepared, ReaderKind, RowsPage } from "./statement
 import { decodeRows } from "./statements.ts"
 import type { Described, Traced } from "./tracing.ts"
 import * as Tracing from "./tracing.ts"
-import { shownText } from "./warnings.ts"
 
 type Failure = CqlError | Schema.SchemaError
 
@@ -97,13 +96,13 @@ const tracedQuery = (core: Core, query: Query, settings: Settings): Traced => {
 
 const describeQuery = ({ shared }: Core, { text, values }: Query): Described => {
   const { collection, name, operation } = shared.statements.get(text).summary
-  return { name, operation, collection, text: shownText(text, values.length === 0) }
+  return { name, operation, collection, text, spelledOut: values.length === 0 ? text : undefined }
 }
 
 const tracedPrepare = (core: Core, query: Query, settings: Settings): Traced => {
-  const { collection, name, operation, text } = describeQuery(core, query)
-  const described = { name: `PREPARE ${name}`, operation: `PREPARE ${operation}`, collection, text }
-  return Tracing.describe(core, described, settings)
+  const described = describeQuery(core, query)
+  const { name, operation } = described
+  return Tracing.describe(core, { ...described, name: `PREPARE ${name}`, operation: `PREPARE ${operation}` }, settings)
 }
 
 const tracedBatch = (core: Core, { queries, text }: BatchQuery, settings: Settings): Traced => {
@@ -112,11 +111,13 @@ const tracedBatch = (core: Core, { queries, text }: BatchQuery, settings: Settin
     const [first] = summaries
     return summaries.every((summary) => summary[key] === first?.[key]) ? first?.[key] : undefined
   }
+  const spelledOut = queries.filter(({ values }) => values.length === 0).map(({ text }) => text)
   const described = {
     name: ["BATCH", only("name")].filter((part) => part !== undefined).join(" "),
     operation: ["BATCH", only("operation")].filter((part) => part !== undefined).join(" "),
     collection: only("collection"),
-    text: shownText(text, queries.some(({ values }) => values.length === 0)),
+    text: queries.every((query) => query.text === queries[0]!.text) ? queries[0]!.text : text,
+    spelledOut: spelledOut.length === 0 ? undefined : spelledOut.join("\n"),
     batchSize: queries.length
   }
   return Tracing.describe(core, described, settings)

@@ -13,8 +13,10 @@ export interface Question {
   readonly isUsable: (host: Host) => boolean
 }
 
-export const isServable = (question: Question): boolean => {
-  const { client, dataCenter, isUsable, keyspace } = question
+export const isServable = (asked: Question): boolean => {
+  const isUsable = once(asked.isUsable)
+  const question = { ...asked, isUsable }
+  const { client, dataCenter, keyspace } = question
   const coordinators = client.hosts.values().filter(({ datacenter }) => datacenter === dataCenter)
   if (!coordinators.some(isUsable)) return false
   const replication = keyspace === undefined ? undefined : client.metadata.keyspaces[keyspace]
@@ -22,6 +24,19 @@ export const isServable = (question: Question): boolean => {
   // Where its replicas are not known, or each node has its own, whoever coordinates may be able to.
   return factors === undefined ||
     replicaSets(client, keyspace!).every((replicas) => serves(replicas, factors, question))
+}
+
+/** A node has as many ranges as the ring gives it. */
+const once = (isUsable: Question["isUsable"]): Question["isUsable"] => {
+  const answers = new Map<Host, boolean>()
+  return (host) => {
+    let answer = answers.get(host)
+    if (answer === undefined) {
+      answer = isUsable(host)
+      answers.set(host, answer)
+    }
+    return answer
+  }
 }
 
 /** Of each range of the ring, each once; none where the driver does not know them. */

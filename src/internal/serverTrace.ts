@@ -17,7 +17,8 @@ import type { Settings } from "./settings.ts"
 import { decodeRows } from "./statements.ts"
 
 /**
- * What the nodes did for one statement. What was bound to it, which the server keeps as well, is left out.
+ * What the nodes did for one statement. What was bound to it, which the server keeps as well, is left out, as
+ * are the keys and rows that it prints into some of its steps.
  *
  * @category models
  * @since 0.1.0
@@ -133,10 +134,19 @@ const toTrace = (
   startedAt: session.started_at ?? new Date(0),
   durationMicros: session.duration,
   events: events.map(({ activity, source, source_elapsed, thread }) => ({
-    // The server repeats the text of a statement, and with it the password that a role statement spells out.
-    activity: maskPasswords(activity ?? ""),
+    activity: shownActivity(activity ?? ""),
     source: source ?? "",
     thread: thread ?? "",
     elapsedMicros: source_elapsed
   }))
 })
+
+/** What it says before the text of a statement, which it repeats of those that were not prepared. */
+export const parsing = "Parsing "
+
+/** The server repeats a text, and with it the password that a role statement spells out. */
+const shownActivity = (activity: string): string =>
+  activity.startsWith(parsing) ? maskPasswords(activity) : activity.replace(keysAndRows, "")
+
+/** What it prints of conditions (`key=`), of ranges (`for [`) and of replicas that differ: values of the table. */
+const keysAndRows = /(?:[ ,]*(?:\d+:)?\bkey=| for (?=[([])| ?\bDecoratedKey\()[\s\S]*$/

@@ -12,13 +12,14 @@ import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type * as Tracer from "effect/Tracer"
-import { isCqlError, type Reason } from "../CqlError.ts"
+import { type CqlError, isCqlError, type Reason } from "../CqlError.ts"
 import type { Consistency } from "./consistency.ts"
 import * as Consistencies from "./consistency.ts"
 import type { Core } from "./core.ts"
 import type { Host } from "./driver/inside.ts"
-import { readTrace } from "./serverTrace.ts"
+import { parsing, readTrace, type Trace } from "./serverTrace.ts"
 import type { Settings } from "./settings.ts"
+import { maskLiterals, shownText } from "./warnings.ts"
 
 /** What a span is of. */
 export interface Described {
@@ -26,9 +27,10 @@ export interface Described {
   readonly name: string
   readonly operation: string
   readonly collection: string | undefined
-  /** Without what it would tell of values. */
   readonly text: string
-  /** Statements of a batch. */
+  /** What of it binds nothing, and so may spell out what others bind: its literals are in no span. */
+  readonly spelledOut: string | undefined
+  /** Statements of a batch; one alone is none, by the conventions. */
   readonly batchSize?: number
 }
 
@@ -36,6 +38,8 @@ export interface Described {
 export interface Traced {
   readonly name: string
   readonly attributes: Attributes
+  /** What no message may repeat the literals of. */
+  readonly spelledOut: string | undefined
 }
 
 type AnyFiber = Fiber.Fiber<unknown, unknown>
@@ -48,7 +52,7 @@ export const listens = ({ cache }: AnyFiber): boolean =>
 export const withSpan = <A, E>(
   fiber: AnyFiber,
   core: Core,
-  { attributes, name }: Traced,
+  { attributes, name, spelledOut }: Traced,
   settings: Settings,
   run: (settings: Settings) => Effect.Effect<A, E>
 ): Effect.Effect<A, E> =>
@@ -56,7 +60,7 @@ export const withSpan = <A, E>(
     const make = Effect.makeSpan(name, { kind: "client", attributes })
     return Effect.flatMap(Effect.exit(make), (made) => {
       if (Exit.isFailure(made)) return restore(run(settings))
-      const span = new StatementSpan(made.value, fiber, settings)
+      const span = new StatementSpan(made.value, fiber, settings, spelledOut)
       const ran = run(made.value.sampled ? { ...settings, span } : settings)
       return Effect.onExit(restore(ran), (exit) => span.end(core, exit))
     })
@@ -66,14 +70,15 @@ type Attributes = Readonly<Record<string, unknown>>
 
 export const describe = (core: Core, described: Described, settings: Settings): Traced => ({
   name: described.name,
+  spelledOut: described.spelledOut,
   attributes: defined({
     "db.system.name": "cassandra",
     "db.namespace": core.shared.client.keyspace,
     "db.operation.name": described.operation,
     "db.collection.name": described.collection,
     "db.query.summary": described.name,
-    "db.query.text": described.text,
-    "db.operation.batch.size": described.batchSize,
+    "db.query.text": shownText(described.text, described.spelledOut !== undefined),
+    "db.operation.batch.size": described.batchSize === 1 ? undefined : described.batchSize,
     "cassandra.consistency.level": snakeCase(Consistencies.fromCode(settings.consistency)!),
     "cassandra.page.size": described.operation === "SELECT" && settings.pageSize > 0 ? settings.pageSize : undefined
   })
@@ -125,13 +130,15 @@ export class StatementSpan {
   private readonly tracer: Tracer.Tracer
   private readonly clock: Clock.Clock
   private readonly hasAttemptSpans: boolean
+  private readonly spelledOut: string | undefined
   private last: Host | undefined
   private hedges = 0
   private rows: number | undefined
   private traceId: string | undefined
 
-  constructor(span: Tracer.Span, fiber: AnyFiber, settings: Settings) {
+  constructor(span: Tracer.Span, fiber: AnyFiber, settings: Settings, spelledOut: string | undefined) {
     this.span = span
+    this.spelledOut = spelledOut
     this.tracer = fiber.cache.tracer!
     this.clock = fiber.getRef(Clock.Clock)
     this.hasAttemptSpans = settings.spans === "attempts"
@@ -170,7 +177,7 @@ export class StatementSpan {
       const error = errorOf(reason, raw)
       if (attempt === undefined) return this.event("cassandra.attempt.failed", { ...nodeOf(host), ...error })
       for (const [key, value] of Object.entries(error)) attempt.attribute(key, value)
-      attempt.end(this.now(), Exit.fail(reason))
+      attempt.end(this.now(), Exit.fail(this.withoutLiterals(reason, reason)))
     })
   }
 
@@ -213,24 +220,30 @@ export class StatementSpan {
     this.safely(() => this.describe(exit))
     const at = this.now()
     if (traceId === undefined) return Effect.sync(() => this.finish(exit, at))
-    // Its end is told when the server has written its trace: nobody waits for that.
+    // Its end is told when the server has written its trace: nobody waits for that but a session that closes.
+    core.enter()
     return Effect.asVoid(Effect.forkDetach(
       Effect.ensuring(
-        Effect.ignore(Effect.map(readTrace(core, traceId), (trace) => {
-          const start = BigInt(trace.startedAt.getTime()) * 1_000_000n
-          for (const { activity, elapsedMicros, source, thread } of trace.events) {
-            this.safely(() =>
-              this.span.event(activity, start + BigInt(elapsedMicros ?? 0) * 1000n, {
-                "cassandra.trace.source": source,
-                "cassandra.trace.thread": thread
-              })
-            )
-          }
-        })),
-        Effect.sync(() => this.finish(exit, at))
+        Effect.ignore(Effect.map(readTrace(core, traceId), (trace) => this.addSteps(trace))),
+        Effect.sync(() => {
+          this.finish(exit, at)
+          core.exit()
+        })
       ),
       { startImmediately: true }
     ))
+  }
+
+  private addSteps({ events, startedAt }: Trace): void {
+    const start = BigInt(startedAt.getTime()) * 1_000_000n
+    for (const { activity, elapsedMicros, source, thread } of events) {
+      this.safely(() =>
+        this.span.event(withoutText(activity), start + BigInt(elapsedMicros ?? 0) * 1000n, {
+          "cassandra.trace.source": source,
+          "cassandra.trace.thread": thread
+        })
+      )
+    }
   }
 
   private describe<A, E>(exit: Exit.Exit<A, E>): void {
@@ -246,7 +259,23 @@ export class StatementSpan {
 
   /** Without the rows, which a tracer may keep; and to find no row is no failure of the database. */
   private finish<A, E>(exit: Exit.Exit<A, E>, at = this.now()): void {
-    this.safely(() => this.span.end(at, Exit.isSuccess(exit) || foundNothing(exit.cause) ? Exit.void : exit))
+    this.safely(() => this.span.end(at, this.shown(exit)))
+  }
+
+  private shown<A, E>(exit: Exit.Exit<A, E>): Exit.Exit<unknown, unknown> {
+    if (Exit.isSuccess(exit) || foundNothing(exit.cause)) return Exit.void
+    const error = Cause.findError(exit.cause)
+    return Result.isSuccess(error) && isCqlError(error.success)
+      ? Exit.fail(this.withoutLiterals(error.success, error.success.reason))
+      : exit
+  }
+
+  /** An error shows its statement, and what the server quotes of it. */
+  private withoutLiterals(error: CqlError | Reason, reason: Reason): unknown {
+    if (this.spelledOut === undefined) return error
+    const message = quoting.has(reason._tag) ? maskLiterals(reason.message, this.spelledOut) : reason.message
+    const { name } = error
+    return Object.assign(new Error(message), { name, stack: `${name}: ${message}` })
   }
 
   private event(name: string, attributes?: Attributes): void {
@@ -265,6 +294,14 @@ export class StatementSpan {
     }
   }
 }
+
+/** Those whose messages are a server's, and may have what the statement has. */
+const quoting: ReadonlySet<Reason["_tag"]> = new Set(
+  ["CqlSyntaxError", "InvalidQuery", "FunctionFailure", "ServerError"] as const
+)
+
+/** A step of the server's own trace: it repeats the text of what was not prepared. */
+const withoutText = (activity: string): string => activity.startsWith(parsing) ? parsing.trim() : activity
 
 const foundNothing = (cause: Cause.Cause<unknown>): boolean => {
   const error = Cause.findError(cause)

@@ -4,12 +4,15 @@
  */
 import * as Effect from "effect/Effect"
 import type { SharedClient } from "./core.ts"
-import { withoutLiterals } from "./cql/summary.ts"
-import { maskPasswords } from "./mask.ts"
+import { literals, withoutLiterals } from "./cql/summary.ts"
+import type { Token } from "./cql/tokens.ts"
+import { tokenize } from "./cql/tokens.ts"
+import { maskPasswords, maskValues } from "./mask.ts"
 
 export const logWarnings = (
   { statements }: SharedClient,
   text: string,
+  spellsOut: boolean,
   warnings: ReadonlyArray<string>,
   schemaInAgreement?: boolean | undefined
 ): Effect.Effect<void> => {
@@ -17,8 +20,12 @@ export const logWarnings = (
   const all = schemaInAgreement === false ? [notInAgreement, ...due] : due
   return all.length === 0 ?
     Effect.void :
-    Effect.forEach(all, (warning) => Effect.logWarning(warning), { discard: true }).pipe(
-      Effect.annotateLogs({ statement: maskPasswords(text) }),
+    Effect.forEach(
+      all,
+      (warning) => Effect.logWarning(spellsOut ? maskLiterals(warning, text) : warning),
+      { discard: true }
+    ).pipe(
+      Effect.annotateLogs({ statement: shownText(text, spellsOut) }),
       Effect.ignoreCause
     )
 }
@@ -55,3 +62,14 @@ const isSlow = "a statement was slow"
 /** Without the literals of a text that binds nothing; what binds its values has none that matter, and is kept. */
 export const shownText = (text: string, spellsOut: boolean): string =>
   spellsOut ? withoutLiterals(text) : maskPasswords(text)
+
+/** What others say of a text that spells out its values, without these. */
+export const maskLiterals = (message: string, text: string): string => maskValues(message, literalsIn(text))
+
+const literalsIn = (text: string): ReadonlyArray<string> =>
+  tokenize(text).flatMap(({ kind, text }) => literals.has(kind) ? [valueOf(kind, text)] : [])
+
+const valueOf = (kind: Token["kind"], text: string): string =>
+  kind === "string" && text.startsWith("'")
+    ? text.slice(1, -1).replaceAll("''", "'")
+    : text.replace(/^(?:'|\$\$?)|\$\$$/g, "")

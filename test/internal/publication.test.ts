@@ -3,7 +3,9 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
+import { vi } from "vitest"
 import { CqlMetrics } from "../../src/index.ts"
 import type { Published } from "../../src/internal/publication.ts"
 import { publish, recordSeconds } from "../../src/internal/publication.ts"
@@ -61,6 +63,8 @@ const clientOf = (
     maxRequestsPerConnection: 100
   }) as unknown as Published
 
+const turn = Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+
 const hostOf = (node: Node) => node as never
 
 describe("the series of a cluster", () => {
@@ -115,6 +119,27 @@ describe("the series of a cluster", () => {
       ["tooLate", 0]
     ])
   })
+
+  it.live("follow many nodes that come together by one look at them all", () =>
+    Effect.gen(function*() {
+      const { context, series } = makeRegistry()
+      const { publication } = publish(context, "orders")
+      const nodes: Array<Node> = []
+      const client = clientOf(nodes)
+      publication.attach(client)
+      const looks = vi.spyOn(client.client.raw.hosts, "values")
+      for (const hostId of ["a", "b", "c"]) {
+        nodes.push(node(hostId))
+        publication.nodeChanged()
+      }
+      yield* turn
+      assert.lengthOf(series("node_info"), 3)
+      assert.strictEqual(looks.mock.calls.length, 1)
+      nodes.pop()
+      publication.nodeChanged()
+      yield* turn
+      assert.lengthOf(series("node_info"), 2)
+    }))
 
   it("count the open circuits, each once whatever clients it has", () => {
     const { context, series } = makeRegistry()

@@ -249,3 +249,12 @@ describe("where the replicas are not known", () => {
     assert.isTrue(serves(given, "one", [1, 3, 5]))
   })
 })
+
+it("a node is looked at once, however many parts of the ring it has", () => {
+  const client = clientOf({ nodes: oneDataCenter.concat(oneDataCenter), replication: simple(3) })
+  const asked: Array<Host> = []
+  const isUsable = (host: Host): boolean => asked.push(host) > 0
+  assert.isTrue(isServable({ client, keyspace, consistency: "all", dataCenter: oneDataCenter[0]!, isUsable }))
+  assert.sameMembers(asked, [...client.hosts.values()])
+  assert.lengthOf(asked, 6)
+})

@@ -70,6 +70,7 @@ const isName = ({ kind }: Token): boolean => kind === "word" || kind === "quoted
 export const withoutLiterals = (text: string): string =>
   tokenize(text).map(({ kind, text }) => kind === "comment" ? " " : literals.has(kind) ? "?" : text).join("")
 
-const literals: ReadonlySet<Token["kind"]> = new Set(
+/** What a text spells out in the place of a marker; with what is no token, for it may have been one. */
+export const literals: ReadonlySet<Token["kind"]> = new Set(
   ["string", "number", "uuid", "blob", "duration", "unknown"] as const
 )

@@ -15,9 +15,9 @@ import * as Check from "../check.ts"
 import { quote } from "../cql/names.ts"
 import type { ScannedPage } from "../scan.ts"
 import * as Scan from "../scan.ts"
-import * as Csv from "./csv.ts"
 import { fail } from "./failure.ts"
 import type { LineColumn, Writer } from "./format.ts"
+import { csv } from "./format.ts"
 import * as JsonLines from "./jsonLines.ts"
 import type { Subject } from "./manifest.ts"
 import type { JsonRow, RowCodec, TimeColumn, TimedRow } from "./rowCodec.ts"
@@ -86,7 +86,7 @@ export const plan = Effect.fnUntraced(function*(
   const times = yield* timesOf(columns, options)
   const source = { ...whole, columns: selected(whole.columns, times), schema: RowCodecs.withTimes(schema, times) }
   const lineColumns: ReadonlyArray<LineColumn> = [...codec.columns, ...times.map(RowCodecs.lineColumnOf)]
-  const writer = format === "csv" ? Csv.writer(lineColumns, nullText) : JsonLines.writer(lineColumns)
+  const writer = format === "csv" ? (yield* csv).writer(lineColumns, nullText) : JsonLines.writer(lineColumns)
   return {
     subject: {
       version: 1,

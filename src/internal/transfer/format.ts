@@ -3,7 +3,11 @@
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import type * as Csv from "./csv.ts"
 import type { JsonRow, RowColumn } from "./rowCodec.ts"
+
+/** With its parser, which costs a program that has no use for it a tenth of what it takes to start. */
+export const csv: Effect.Effect<typeof Csv> = Effect.promise(() => import("./csv.ts"))
 
 /** Of rows into bytes. */
 export interface Writer {

@@ -14,10 +14,10 @@ import { DamagedPart, MalformedRow, RowNotWritten } from "../../TransferError.ts
 import { quote } from "../cql/names.ts"
 import type { Fragment } from "../template.ts"
 import * as Write from "../write.ts"
-import * as Csv from "./csv.ts"
+import type * as Csv from "./csv.ts"
 import { failure, isAboutRow } from "./failure.ts"
 import type { Line, Position, Reader } from "./format.ts"
-import { lines, start, Unending, Unreadable } from "./format.ts"
+import { csv, lines, start, Unending, Unreadable } from "./format.ts"
 import * as JsonLines from "./jsonLines.ts"
 import type { ReadRow } from "./rowReader.ts"
 import { headerOf, makeRead, placeOf } from "./rowReader.ts"
@@ -202,7 +202,10 @@ class Run {
     }
     const isInside = source.from.bytes > 0 && this.names !== undefined
     const known = isInside ? toHeader(this.names!) : Effect.succeed(undefined)
-    return Effect.flatMap(known, (header) => Csv.reader(source.from, nullText, header, onHeader))
+    return Effect.flatMap(
+      csv,
+      (Csv) => Effect.flatMap(known, (header) => Csv.reader(source.from, nullText, header, onHeader))
+    )
   }
 
   private toItems(
