@@ -129,7 +129,7 @@ export class Session extends Context.Service<Session, {
    *
    * Nothing here knows CQL: whether a text is right and whether its values fit their columns, only a server can tell. What
    * goes by the server's types or its nodes (`Statement.check`, `CqlStream.scan`, imports and exports without a schema)
-   * fails with `InvalidQuery`. See `CassandraServer` of `effect-cassandra/testing` for a real one.
+   * fails with `InvalidQuery`; `Health` of such a session is up. See `CassandraServer` of `effect-cassandra/testing` for a real one.
    *
    * **Example** (A repository without a database)
    *

@@ -2,7 +2,7 @@
  * A session whose statements a function answers.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { cql, CqlError, CqlResolver, CqlStream, CqlType, Session, Statement } from "effect-cassandra"
+import { cql, CqlError, CqlResolver, CqlStream, CqlType, Health, Session, Statement } from "effect-cassandra"
 import { Overloaded } from "effect-cassandra/CqlError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -223,6 +223,14 @@ describe("Session.layerTest", () => {
         assert.isTrue(Exit.hasDies(yield* Effect.exit(numbers)))
       }).pipe(Effect.provide(Session.layerTest(() => Effect.die("no such table")))))
   })
+
+  it.effect("is up, for what waits until it is", () =>
+    Effect.gen(function*() {
+      const { servable, state } = yield* Health.await()
+      assert.strictEqual(state, "up")
+      assert.isTrue(servable)
+      assert.deepStrictEqual(yield* Effect.flatMap(Health, ({ warmUp }) => warmUp), [])
+    }).pipe(Effect.provide(Health.layer().pipe(Layer.provide(answering([]).layer)))))
 
   it.effect("is drained when it closes", () =>
     Effect.gen(function*() {
