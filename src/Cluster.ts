@@ -842,6 +842,14 @@ const describeTable = (
 
 const optional = <A>(config: Config.Config<A>): Config.Config<A | undefined> => Config.withDefault(config, undefined)
 
+/**
+ * Without the keys of variables that are not set, so that `{ ...mine, ...options }` keeps mine.
+ *
+ * @internal
+ */
+export const withoutUndefined = <A extends object>(options: A): A =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as A
+
 const tlsFromEnvironment = Config.all({
   on: optional(Config.Boolean("CASSANDRA_TLS")),
   caFile: optional(Config.String("CASSANDRA_TLS_CA_FILE")),
@@ -865,4 +873,4 @@ const clusterConfig: Config.Config<Cluster.Options> = Config.all({
   tls: tlsFromEnvironment,
   connectTimeout: optional(Config.Duration("CASSANDRA_CONNECT_TIMEOUT")),
   shutdownTimeout: optional(Config.Duration("CASSANDRA_SHUTDOWN_TIMEOUT"))
-})
+}).pipe(Config.map(withoutUndefined))

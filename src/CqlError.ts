@@ -620,6 +620,13 @@ const renderedStack: PropertyDescriptor & ThisType<CqlError> = {
 export class CqlError
   extends withoutFrames(Schema.TaggedError<CqlError>("effect-cassandra/CqlError")("CqlError", fields))
 {
+  /**
+   * Returns `true` when a value is a `CqlError`, also of another copy of this library.
+   *
+   * @since 0.1.0
+   */
+  static readonly is = (u: unknown): u is CqlError => Predicate.hasProperty(u, TypeId)
+
   constructor(props: Props, options?: Schema.MakeOptions) {
     super(props, options)
     Object.defineProperty(this, "stack", renderedStack)
@@ -674,14 +681,6 @@ export class CqlError
     return render(this)
   }
 }
-
-/**
- * Returns `true` when a value is a `CqlError`.
- *
- * @category guards
- * @since 0.1.0
- */
-export const isCqlError = (u: unknown): u is CqlError => Predicate.hasProperty(u, TypeId)
 
 // internal
 

@@ -78,16 +78,19 @@ export const layer = (options: Options = {}): Layer.Layer<never, never, HttpRout
     const { retryAfterSeconds = 5 } = options
     const isReady = (status: Health.Status): Effect.Effect<boolean> =>
       serves(status) && accepts !== undefined ? orFalse(accepts) : Effect.succeed(serves(status))
-    const answerReady = (body: (status: Health.Status) => object) =>
+    const answerReady = (body: (status: Health.Status, isReady: boolean) => object) =>
       Effect.flatMap(
         status,
-        (status) => Effect.map(isReady(status), (isReady) => answer(isReady, body(status), retryAfterSeconds))
+        (status) => Effect.map(isReady(status), (isReady) => answer(isReady, body(status, isReady), retryAfterSeconds))
       )
     // Who asks every second is not to fill the log of the server.
     const add = (path: `/${string}`, handler: Handler) =>
       router.add("GET", path, (request) => HttpMiddleware.withLoggerDisabled(handler(request)))
     yield* add(live, () => Effect.succeed(answer(true, { state: "live" }, retryAfterSeconds)))
-    yield* add(ready, () => answerReady(({ state }) => ({ state })))
+    yield* add(
+      ready,
+      () => answerReady((status, isReady) => ({ state: serves(status) && !isReady ? "notAccepting" : status.state }))
+    )
     if (detail === undefined) return
     yield* add(
       detail,

@@ -13,7 +13,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import { Cluster, makeScripted } from "./Cluster.ts"
+import { Cluster, makeScripted, withoutUndefined } from "./Cluster.ts"
 import type { CqlError } from "./CqlError.ts"
 import * as Check from "./internal/check.ts"
 import { Core } from "./internal/core.ts"
@@ -324,4 +324,4 @@ const sessionConfig: Config.Config<Session.Options> = Config.all({
     timeout: optional(Config.Duration("CASSANDRA_TIMEOUT")),
     attemptTimeout: optional(Config.Duration("CASSANDRA_ATTEMPT_TIMEOUT"))
   })
-}).pipe(Config.map(({ cluster, defaults }) => ({ ...cluster, ...defaults })))
+}).pipe(Config.map(({ cluster, defaults }) => ({ ...cluster, ...withoutUndefined(defaults) })))

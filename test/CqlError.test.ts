@@ -179,8 +179,8 @@ describe("what it holds", () => {
   })
 
   it("is known by a guard", () => {
-    assert.isTrue(Errors.isCqlError(make()))
-    for (const other of [reason, raw, { _tag: "CqlError" }, null]) assert.isFalse(Errors.isCqlError(other))
+    assert.isTrue(CqlError.is(make()))
+    for (const other of [reason, raw, { _tag: "CqlError" }, null]) assert.isFalse(CqlError.is(other))
   })
 
   it("masks a password that its statement spells out", () => {

@@ -156,6 +156,7 @@ describe("an application that takes no requests", () => {
         accepts = not
         const ready = yield* ask("/health/ready")
         assert.deepStrictEqual([ready.status, ready.headers["retry-after"]], [503, "5"])
+        assert.deepStrictEqual(JSON.parse(ready.body), { state: "notAccepting" })
         assertNoInternals(ready)
         assert.strictEqual((yield* ask("/health")).status, 503)
         assert.strictEqual((yield* ask("/health/live")).status, 200)

@@ -567,6 +567,11 @@ describe("the environment", () => {
       assert.strictEqual(session.keyspace, "shop")
     }))
 
+  it.live("gives no option where it says nothing, so that others can stand in front of it", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual(Object.keys(yield* Session.config.pipe(withEnvironment({}))), [])
+    }))
+
   it.live("is read into every option of its own", () =>
     Effect.gen(function*() {
       const options = yield* Session.config.pipe(withEnvironment({
@@ -597,7 +602,6 @@ describe("the environment", () => {
         keyspace: "shop",
         username: "ada",
         password: Redacted.make("engine"),
-        secureConnectBundle: undefined,
         tls: { caFile: "ca.pem", certFile: "cert.pem", keyFile: "key.pem", verify: { serverName: "db.example" } }
       })
     }))

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import { PlatformError } from "effect/PlatformError"
 import * as References from "effect/References"
 import * as Terminal from "effect/Terminal"
-import { isCqlError } from "../CqlError.ts"
+import { CqlError } from "../CqlError.ts"
 import { hintOf } from "../internal/render.ts"
 import { isAboutRow, systemMessage } from "../internal/transfer/failure.ts"
 import { TransferError } from "../TransferError.ts"
@@ -66,7 +66,7 @@ const messageOf = (error: unknown): string => {
 const withoutOption = (message: string): string => message.replace(/[:;] existing: ".*$/, "")
 
 const hintFor = (error: unknown): string | undefined => {
-  if (isCqlError(error)) return hintOf(error)
+  if (CqlError.is(error)) return hintOf(error)
   return error instanceof TransferError ? hintForTransfer(error) : undefined
 }
 

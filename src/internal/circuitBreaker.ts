@@ -53,7 +53,7 @@ const refusal = ({ reason }: CircuitBreaker.CircuitBreakerError, statement: stri
 const classify = (exit: Exit.Exit<unknown, unknown>): CircuitBreaker.Outcome => {
   if (Exit.isSuccess(exit)) return CircuitBreaker.success
   const error = Exit.findErrorOption(exit)
-  return error._tag === "Some" && Errors.isCqlError(error.value)
+  return error._tag === "Some" && Errors.CqlError.is(error.value)
     ? outcomeOf(error.value.reason)
     // The cluster has answered: what is wrong is what was made of it.
     : CircuitBreaker.success

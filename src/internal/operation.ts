@@ -595,7 +595,7 @@ export abstract class Operation<A, E = never> {
     if (Exit.isSuccess(exit)) return succeeded.record(seconds)
     if (Cause.hasInterruptsOnly(exit.cause)) return interrupted.record(seconds)
     const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
-    if (error !== undefined && !Errors.isCqlError(error)) return succeeded.record(seconds)
+    if (error !== undefined && !Errors.CqlError.is(error)) return succeeded.record(seconds)
     failed.record(seconds)
     // A defect, as of a retry policy that throws, has come of what failed before.
     const reason = error?.reason ?? this.failure

@@ -8,8 +8,7 @@ import * as Exit from "effect/Exit"
 import * as Pull from "effect/Pull"
 import * as Schedule from "effect/Schedule"
 import type * as Schema from "effect/Schema"
-import type { CqlError, Reason } from "../CqlError.ts"
-import { isCqlError } from "../CqlError.ts"
+import { CqlError, type Reason } from "../CqlError.ts"
 import type { Core } from "./core.ts"
 import type { FailedAttempt } from "./operation.ts"
 import type { Policy } from "./retryPolicy.ts"
@@ -74,7 +73,7 @@ const tryAgain = Effect.fnUntraced(function*<A, E>(
   const isTooLate = core.shared.client.isClosing || performance.now() >= deadline
   if (isTooLate) return yield* Effect.fail(error)
   // A further attempt that was not made must not say of the statement that nothing was sent.
-  return yield* Effect.mapError(again(next), (later) => isCqlError(later) && wasNotMade(later.reason) ? error : later)
+  return yield* Effect.mapError(again(next), (later) => CqlError.is(later) && wasNotMade(later.reason) ? error : later)
 })
 
 const wasNotMade = (reason: Reason): boolean =>

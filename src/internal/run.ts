@@ -141,7 +141,7 @@ const guarded = <A, E>(
 }
 
 const isCircuitOpen = (error: unknown): error is CqlError =>
-  Errors.isCqlError(error) && error.reason._tag === "CircuitOpen"
+  Errors.CqlError.is(error) && error.reason._tag === "CircuitOpen"
 
 /** More pages of a result that is collected: a close waits for them as for the first, where a stream would end. */
 const more = <A, E>(core: Core, effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>

@@ -12,7 +12,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type * as Tracer from "effect/Tracer"
-import { type CqlError, isCqlError, type Reason } from "../CqlError.ts"
+import { CqlError, type Reason } from "../CqlError.ts"
 import type { Consistency } from "./consistency.ts"
 import * as Consistencies from "./consistency.ts"
 import type { Core } from "./core.ts"
@@ -265,7 +265,7 @@ export class StatementSpan {
   private shown<A, E>(exit: Exit.Exit<A, E>): Exit.Exit<unknown, unknown> {
     if (Exit.isSuccess(exit) || foundNothing(exit.cause)) return Exit.void
     const error = Cause.findError(exit.cause)
-    return Result.isSuccess(error) && isCqlError(error.success)
+    return Result.isSuccess(error) && CqlError.is(error.success)
       ? Exit.fail(this.withoutLiterals(error.success, error.success.reason))
       : exit
   }
@@ -312,7 +312,7 @@ const failureOf = (cause: Cause.Cause<unknown>): Attributes => {
   if (Cause.hasInterruptsOnly(cause) || foundNothing(cause)) return {}
   const error = Cause.findError(cause)
   if (Result.isFailure(error)) return { "error.type": "_OTHER" }
-  if (isCqlError(error.success)) return errorOf(error.success.reason, error.success.driverError)
+  if (CqlError.is(error.success)) return errorOf(error.success.reason, error.success.driverError)
   const { _tag } = error.success as { readonly _tag?: unknown }
   return { "error.type": typeof _tag === "string" ? _tag : "_OTHER" }
 }

@@ -59,7 +59,7 @@ interface Failure {
 
 /** The reason of whatever was raised. Never throws, and never repeats a value of `context.values`. */
 export const classify = (error: unknown, context: Context = {}): Reason => {
-  if (Errors.isCqlError(error)) return error.reason
+  if (Errors.CqlError.is(error)) return error.reason
   if (typeof error !== "object" || error === null) {
     return new Errors.UnknownError({ message: text(String(error), context) })
   }
@@ -441,7 +441,7 @@ const ofSocket = (failure: Failure, context: Context): Reason | undefined => {
 const lost = (failure: Failure, context: Context): Reason => {
   const written = failure.requestNotWritten !== true
   const { innerError } = failure
-  if (Errors.isCqlError(innerError)) return innerError.reason
+  if (Errors.CqlError.is(innerError)) return innerError.reason
   const inside = typeof innerError === "object" && innerError !== null ? classify(innerError, context) : undefined
   if (inside?._tag === "SessionClosed") return inside
   if (context.opening !== undefined) return lostWhileOpening(inside, context, context.opening)

@@ -1,0 +1,3 @@
+import { cql } from "effect-cassandra"
+
+export default cql`INSERT INTO users ${cql.insert({ id: 2, name: "Grace" })}`
