@@ -51,7 +51,7 @@ export const readingCount = sensors * readingsOfSensor
 
 export type Reading = typeof ReadingStruct.Type
 
-const readingOf = (sensor: number, index: number): Reading => ({
+export const readingOf = (sensor: number, index: number): Reading => ({
   sensor,
   at: new Date(firstDay + index * 60_000),
   place: `hall ${sensor % 8}`,
@@ -80,6 +80,14 @@ export const scattered = (count: number): ReadonlyArray<Reading> => {
   )
 }
 
+const batches: ReadonlyArray<ReadonlyArray<Reading>> = Array.from(
+  { length: 1000 },
+  (_, sensor) => Array.from({ length: 20 }, (_, index) => readingOf(sensor, index))
+)
+
+/** Twenty of one partition. */
+export const readingsOfBatch = (index: number): ReadonlyArray<Reading> => batches[index % batches.length]!
+
 const schema = [
   `CREATE KEYSPACE IF NOT EXISTS ${keyspace}
     WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}`,
@@ -95,6 +103,8 @@ const schema = [
 export const statements = {
   insertUser: `INSERT INTO ${keyspace}.users (id, name, age, balance, tags, joined) VALUES (?, ?, ?, ?, ?, ?)`,
   selectUser: `SELECT id, name, age, balance, tags, joined FROM ${keyspace}.users WHERE id = ?`,
+  claimUser:
+    `INSERT INTO ${keyspace}.users (id, name, age, balance, tags, joined) VALUES (?, ?, ?, ?, ?, ?) IF NOT EXISTS`,
   selectReadings: `SELECT sensor, at, place, value, sequence FROM ${keyspace}.readings`,
   writeReading: `INSERT INTO ${keyspace}.written (sensor, at, place, value, sequence) VALUES (?, ?, ?, ?, ?)`
 }

@@ -22,9 +22,9 @@ import { Users } from "./users.ts"
 
 /** CASSANDRA_CONTACT_POINTS and the others that the library reads, and what this service says itself. */
 export const sessionConfig = Config.map(Session.config, (options): Session.Options => ({
+  keyspace: "users",
+  timeout: "5 seconds",
   ...options,
-  keyspace: options.keyspace ?? "users",
-  timeout: options.timeout ?? "5 seconds",
   consistency: "localQuorum",
   applicationName: "users",
   // It is live, and says what it lacks, while there is no cluster; and finds it soon when it is back.
