@@ -112,6 +112,8 @@ class Process {
       env: { ...process.env, ...environment },
       stdio: ["pipe", "pipe", "inherit"]
     })
+    // Whoever writes to a process that has ended learns so from its answers.
+    this.child.stdin!.on("error", () => undefined)
     this.answers = createInterface({ input: this.child.stdout! })[Symbol.asyncIterator]()
   }
 
@@ -133,7 +135,7 @@ class Process {
 
   /** It ends with its input. */
   async close(): Promise<void> {
-    if (this.child.exitCode !== null) return
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return
     const ended = once(this.child, "exit")
     this.child.stdin!.end()
     await ended

@@ -11,7 +11,7 @@ import type { Profiler } from "node:inspector"
 import { Session as Inspector } from "node:inspector/promises"
 import { parseArgs } from "node:util"
 import { cases } from "./cases.ts"
-import { ClientsLive, driverClient } from "./clients.ts"
+import { bareClient, ClientsLive, driverClient } from "./clients.ts"
 
 const { positionals: [name = "select", side = "library"], values: options } = parseArgs({
   allowPositionals: true,
@@ -110,7 +110,8 @@ const record = Effect.fnUntraced(function*<E, R>(work: Effect.Effect<unknown, E,
 const program = Effect.gen(function*() {
   const found = cases.find((each) => each.name === name)
   if (found === undefined) return yield* Console.log(`cases: ${cases.map((each) => each.name).join(", ")}`)
-  const client = yield* driverClient
+  yield* driverClient
+  const client = yield* bareClient(found.inFlight)
   const block = side === "driver" ? Effect.promise(() => found.driver(client)) : found.library
   const blocks = Number(options.blocks)
   yield* Effect.repeat(block, { times: 6 })

@@ -13,7 +13,7 @@ import * as Stream from "effect/Stream"
 import { parseArgs } from "node:util"
 import * as TcpProxy from "../test/support/TcpProxy.ts"
 import { driverClient, ServerLive } from "./clients.ts"
-import { machine, markdown } from "./show.ts"
+import { machine, markdown, whole } from "./show.ts"
 import type { Reading } from "./tables.ts"
 import { ReadingStruct, scattered } from "./tables.ts"
 
@@ -23,8 +23,6 @@ const { values: options } = parseArgs({
     part: { type: "string", multiple: true }
   }
 })
-
-const whole = (value: number): string => Math.round(value).toLocaleString("en")
 
 // -----------------------------------------------------------------------------
 // Waiting
