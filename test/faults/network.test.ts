@@ -68,7 +68,7 @@ const count = ({ cql }: Opened, id: number) => cql`UPDATE counters SET n = n + $
 
 /** Asked of the node itself, beside the proxy; none when it was never counted. */
 const counted = (id: number) =>
-  Effect.map(cql`SELECT n FROM counters WHERE id = ${id}`.first, (row) => Number(Option.getOrThrow(row)["n"]))
+  Effect.map(cql`SELECT n FROM counters WHERE id = ${id}`.one, (row) => Number(row["n"]))
 
 /** Counters of one test each. */
 let lastCounter = 0

@@ -90,8 +90,8 @@ const makeCertificate = (
   const { addresses = [], names = [], validFrom = hoursFromNow(-1), validTo = hoursFromNow(1) } = options
   const certificate = Forge.pki.createCertificate()
   certificate.publicKey = keys.publicKey
-  // Positive: the first bit is the sign.
-  certificate.serialNumber = `00${Crypto.randomBytes(16).toString("hex")}`
+  // Positive, and without zeros in front: of two, node-forge leaves one, which is no DER.
+  certificate.serialNumber = `01${Crypto.randomBytes(16).toString("hex")}`
   certificate.validity.notBefore = validFrom
   certificate.validity.notAfter = validTo
   certificate.setSubject(subject)
