@@ -67,8 +67,7 @@ const selectSquare = ({ cql }: Opened, id: number) => cql`SELECT square FROM num
 const count = ({ cql }: Opened, id: number) => cql`UPDATE counters SET n = n + ${1} WHERE id = ${id}`
 
 /** Asked of the node itself, beside the proxy; none when it was never counted. */
-const counted = (id: number) =>
-  Effect.map(cql`SELECT n FROM counters WHERE id = ${id}`.one, (row) => Number(row["n"]))
+const counted = (id: number) => Effect.map(cql`SELECT n FROM counters WHERE id = ${id}`.one, (row) => Number(row["n"]))
 
 /** Counters of one test each. */
 let lastCounter = 0
