@@ -269,6 +269,14 @@ const scripted = {
     return failsWith("InvalidQuery", open(server, { keyspace: "nowhere" }))
   }),
 
+  "a keyspace that does not exist, and a change of the schema before that is known": onScripted((server) => {
+    const event = { type: "SCHEMA_CHANGE", change: "CREATED", target: "KEYSPACE", keyspace: "shop" } as const
+    server.on(/^USE/, Reply.delay(server.pushEvent(event), Reply.invalid("Keyspace 'nowhere' does not exist")), [
+      "system"
+    ])
+    return failsWith("InvalidQuery", open(server, { keyspace: "nowhere" }))
+  }, { keyspaces: { shop: { class: "SimpleStrategy" } } }),
+
   "a name that cannot be resolved": onScripted((server) =>
     failsWith("NoHostAvailable", open(server, { contactPoints: ["no-such-host.invalid"] }))
   ),

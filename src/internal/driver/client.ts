@@ -349,6 +349,8 @@ export class DriverClient {
       await atMost(resolveMillis, settled(this.connecting))
     }
     await atMost(politeMillis, settled(this.raw.shutdown()))
+    // Not done for a client that was never connected; but an event may have come before that failed, and has a timer.
+    control.shutdown()
     await atMost(politeMillis, Promise.all([...this.hosts].map((host) => settled(host.shutdown(false)))))
     await atMost(politeMillis, this.destroySockets())
   }

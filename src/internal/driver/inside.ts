@@ -168,6 +168,7 @@ export interface ControlConnection extends EventEmitter {
   _reconnectionSchedule: Iterator<number>
   readonly _reconnectionPolicy: { readonly newSchedule: () => Iterator<number> }
   _createConnection: (endpoint: string) => Promise<Connection>
+  readonly shutdown: () => void
   _refresh: (plan?: QueryPlan) => Promise<void>
   readonly _refreshControlConnection: (plan: QueryPlan) => Promise<void>
   _initializeConnection: () => Promise<void>
@@ -227,6 +228,7 @@ export const missingParts = (client: Client, connection: ConnectionClass): Reado
     ["Client._waitForSchemaAgreement", typeof client._waitForSchemaAgreement === "function"],
     ["Client.hosts.values", typeof client.hosts?.values === "function"],
     ["ControlConnection._createConnection", typeof control?._createConnection === "function"],
+    ["ControlConnection.shutdown", typeof control?.shutdown === "function"],
     ["ControlConnection._refresh", typeof control?._refresh === "function"],
     ["ControlConnection._refreshControlConnection", typeof control?._refreshControlConnection === "function"],
     ["ControlConnection._refreshHosts", typeof control?._refreshHosts === "function"],
